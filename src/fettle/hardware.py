@@ -1,0 +1,89 @@
+"""The passport of a machine: what a measurement or an engine was made on."""
+
+import hashlib
+import os
+import platform
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = (
+    "fettle", "numpy", "torch", "torchvision", "lightning", "timm", "torch-pruning",
+    "onnx", "onnxruntime", "openvino", "nncf", "tensorrt", "kfp",
+)  # fmt: skip
+INTERESTING_FLAGS = (
+    "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
+    "asimd", "asimddp", "bf16", "i8mm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Passport:
+    """What decides how fast a model runs.
+
+    Attributes:
+        cpu: Model name as the kernel tells it.
+        cores: Cores that this process may use (affinity and cgroup respected by the kernel's mask).
+        flags: The vector and matrix extensions that matter for inference.
+        gpu: Name of the first CUDA device and its compute capability, or ``None``.
+    """
+
+    cpu: str
+    cores: int
+    flags: tuple[str, ...]
+    gpu: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that differ where measurements must not be shared."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+    @property
+    def native_bf16(self) -> bool:
+        return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.flags))
+
+    def to_json(self) -> dict[str, object]:
+        return {**asdict(self), "fingerprint": self.fingerprint}
+
+
+@cache
+def passport() -> Passport:
+    """Return the passport of this machine."""
+    cpu, flags = platform.processor() or platform.machine(), set[str]()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                cpu = value.strip()
+            if key.strip() in ("flags", "Features"):
+                flags.update(value.split())
+    return Passport(
+        cpu=cpu,
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        flags=tuple(flag for flag in INTERESTING_FLAGS if flag in flags),
+        gpu=_gpu(),
+    )
+
+
+def _gpu() -> str | None:
+    """Ask the driver, not torch: importing torch takes seconds."""
+    names = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    for name in names:
+        for line in name.read_text().splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return None
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that shape a result, those installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,49 @@
+"""The spec: one YAML file that says what to do."""
+
+from fettle.spec.base import SPLITS, Precision, RuntimeName, Section, Split, Task
+from fettle.spec.dataset import DatasetConfig, SplitConfig
+from fettle.spec.gates import BenchmarkConfig, GateConfig
+from fettle.spec.load import load_spec, resolve_spec
+from fettle.spec.model import ModelConfig
+from fettle.spec.recipes import (
+    FinetuneConfig,
+    PruneConfig,
+    QuantizeConfig,
+    Recipe,
+    RecipeStep,
+    TensorRTConfig,
+)
+from fettle.spec.serve import ProfileName, ServeConfig
+from fettle.spec.spec import Spec
+from fettle.spec.train import BalanceConfig, DistilConfig, TrainConfig
+from fettle.spec.tune import Range, TuneConfig
+
+__all__ = [
+    "SPLITS",
+    "BalanceConfig",
+    "BenchmarkConfig",
+    "DatasetConfig",
+    "DistilConfig",
+    "FinetuneConfig",
+    "GateConfig",
+    "ModelConfig",
+    "Precision",
+    "ProfileName",
+    "PruneConfig",
+    "QuantizeConfig",
+    "Range",
+    "Recipe",
+    "RecipeStep",
+    "RuntimeName",
+    "Section",
+    "ServeConfig",
+    "Spec",
+    "Split",
+    "SplitConfig",
+    "Task",
+    "TensorRTConfig",
+    "TrainConfig",
+    "TuneConfig",
+    "load_spec",
+    "resolve_spec",
+]

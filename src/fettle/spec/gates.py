@@ -1,0 +1,35 @@
+"""``gates``: what a candidate must hold on the test split to be served."""
+
+from pydantic import Field
+
+from fettle.spec.base import Section
+
+
+class GateConfig(Section):
+    """The floors. A gate that is ``null`` is not asked."""
+
+    max_drop: float = Field(0.01, ge=0, le=1)
+    """Largest accuracy that may be lost against the baseline: the paired interval must exclude more."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Confidence of the paired bootstrap interval."""
+    strict: bool = False
+    """Judge ``max_drop`` by the lower end of the interval instead of the measured difference."""
+    min_accuracy: float | None = Field(None, ge=0, le=1)
+    """Smallest accuracy on its own."""
+    class_floor: float | None = Field(0.8, ge=0, le=1)
+    """Smallest recall of any class; a class that the baseline itself does not bring there must not fall further."""
+    latency_p95_ms: float | None = Field(None, gt=0)
+    """Largest 95th percentile of the latency at batch 1."""
+    max_size_mb: float | None = Field(None, gt=0)
+    """Largest size on disk."""
+
+
+class BenchmarkConfig(Section):
+    """How latency is measured: all candidates interleaved, threads pinned."""
+
+    batches: list[int] = [1, 4, 16]
+    """Batch sizes for throughput."""
+    rounds: int = Field(30, ge=3)
+    """Rounds of the interleaving; each runs every candidate a few times."""
+    threads: int | None = Field(None, ge=1)
+    """Threads a candidate may use; by default the cores of the machine."""

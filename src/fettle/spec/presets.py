@@ -1,0 +1,45 @@
+"""Training presets, as data. Keys are those of :class:`fettle.spec.train.TrainConfig`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+FLIP = {"HorizontalFlip": {"p": 0.5}}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # The bare baseline: what most scripts do.
+    "plain": {
+        "optimizer": "adamw", "lr": 1e-3, "weight_decay": 1e-2, "schedule": "cosine", "label_smoothing": 0.0,
+        "balance": {"loss": 0.0, "sampling": 0.0}, "mixup": 0.0, "clip_norm": 0.0, "patience": 0,
+        "epochs": 12, "batch_size": 32, "augment": [FLIP],
+    },
+    # Surface defects: elastic and grid distortions, local contrast, occlusion, sensor noise.
+    "defect": {
+        "optimizer": "adamw", "lr": 8e-4, "weight_decay": 5e-4, "schedule": "onecycle", "label_smoothing": 0.1,
+        "balance": {"loss": 0.5, "sampling": 0.5}, "mixup": 0.2, "clip_norm": 1.0, "patience": 12,
+        "epochs": 25, "batch_size": 24,
+        "augment": [
+            FLIP,
+            {"VerticalFlip": {"p": 0.5}},
+            {"ElasticTransform": {"alpha": 1, "sigma": 50, "p": 0.2}},
+            {"GridDistortion": {"num_steps": 5, "distort_limit": 0.3, "p": 0.2}},
+            {"CLAHE": {"clip_limit": 2.0, "tile_grid_size": [8, 8], "p": 0.2}},
+            {"CoarseDropout": {"num_holes_range": [1, 8], "hole_height_range": [4, 32], "hole_width_range": [4, 32],
+                               "p": 0.2}},
+            {"GaussNoise": {"std_range": [0.01, 0.05], "p": 0.2}},
+            {"GaussianBlur": {"blur_limit": [3, 5], "p": 0.1}},
+        ],
+    },
+    # Facial expressions: small faces, many epochs, strong geometry and colour.
+    "expression": {
+        "optimizer": "adamw", "lr": 1.5e-4, "weight_decay": 1e-2, "schedule": "cosine", "warmup_epochs": 5,
+        "label_smoothing": 0.15, "balance": {"loss": 0.5, "sampling": 0.5}, "mixup": 0.0, "clip_norm": 1.0,
+        "patience": 25, "epochs": 120, "batch_size": 48,
+        "augment": [
+            FLIP,
+            {"Affine": {"rotate": [-20, 20], "translate_percent": [-0.15, 0.15], "shear": [-10, 10], "p": 1.0}},
+            {"ColorJitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.15, "p": 1.0}},
+            {"Perspective": {"scale": 0.2, "p": 0.3}},
+            {"Erasing": {"p": 0.25}},
+        ],
+    },
+}  # fmt: skip

@@ -1,0 +1,115 @@
+"""``recipes``: named paths of optimization steps; each path ends in one candidate a runtime."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fettle.spec.base import Precision, Section
+from fettle.spec.train import DistilConfig
+
+
+class PruneConfig(Section):
+    """Structured channel pruning with Torch-Pruning (Fang et al. 2023)."""
+
+    ratio: float = Field(0.3, gt=0, lt=1)
+    """Share to remove of what ``by`` counts."""
+    by: Literal["params", "macs"] = "params"
+    """Count parameters or multiply-accumulates."""
+    importance: Literal["l1", "group_norm", "taylor"] = "group_norm"
+    """How a group of coupled channels is ranked."""
+    scope: Literal["global", "layer"] = "global"
+    """Rank channels over the whole network, or remove the same share of every layer."""
+    width_step: int = Field(16, ge=1)
+    """Widths stay multiples of this: kernels are slow at odd widths."""
+    keep: list[str] = []
+    """Names of modules whose outputs are left as they are, beside the classifier."""
+
+
+class FinetuneConfig(Section):
+    """Training after pruning, with the keys of ``train`` that differ."""
+
+    epochs: int = Field(5, ge=1)
+    """Passes over the training split."""
+    lr: float = Field(3e-4, gt=0, le=10)
+    """Peak learning rate."""
+    distil: DistilConfig | None = DistilConfig()
+    """Learn from the unpruned parent too; ``null`` switches it off."""
+
+
+class QuantizeConfig(Section):
+    """Lower precision of an exported model."""
+
+    precision: Precision = "int8"
+    """``int8`` (static, calibrated on the calib split), ``bf16`` or ``fp16``."""
+    mode: Literal["static", "dynamic"] = "static"
+    """``dynamic`` quantizes weights ahead and activations while running: the classic method for linear layers,
+    measured to be slower than float for convolutions."""
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    """How activation ranges are chosen."""
+    images: int = Field(200, ge=1)
+    """Calibration images, taken from the calib split."""
+    keep_float: list[str] = []
+    """Regular expressions of node names that stay in float."""
+
+
+class TensorRTConfig(Section):
+    """A TensorRT engine, built on the GPU that will serve it."""
+
+    precision: Literal["float32", "fp16", "int8"] = "fp16"
+    """Precision written into the ONNX graph before the build (strongly typed network)."""
+    workspace_gb: float = Field(4.0, gt=0)
+    """Memory that the builder may use."""
+
+
+class RecipeStep(Section):
+    """Exactly one of these."""
+
+    prune: PruneConfig | None = None
+    finetune: FinetuneConfig | None = None
+    quantize: QuantizeConfig | None = None
+    tensorrt: TensorRTConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, values: object) -> object:
+        """``- finetune`` and ``- finetune:`` both mean the step with its defaults."""
+        if isinstance(values, str):
+            values = {values: {}}
+        if isinstance(values, dict):
+            values = {key: {} if value is None else value for key, value in values.items()}
+        return values
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("a recipe step is one of prune, finetune, quantize, tensorrt")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return next(iter(self.model_fields_set))
+
+    @property
+    def config(self) -> Section:
+        config = getattr(self, self.kind)
+        assert isinstance(config, Section)
+        return config
+
+
+Recipe = list[RecipeStep]
+TORCH_STEPS = ("prune", "finetune")
+
+
+def check_recipe(name: str, recipe: Recipe) -> None:
+    """Refuse an order of steps that cannot work.
+
+    Raises:
+        ValueError: If a training step follows an export step, or the recipe is empty.
+    """
+    if not recipe:
+        raise ValueError(f"recipe {name!r} has no step: the baseline is always there, remove it")
+    exported = False
+    for step in recipe:
+        if exported:
+            raise ValueError(f"recipe {name!r}: {step.kind} cannot follow quantize or tensorrt, which must come last")
+        exported = step.kind not in TORCH_STEPS

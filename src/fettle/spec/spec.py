@@ -1,0 +1,51 @@
+"""The whole spec."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from fettle.spec.base import RuntimeName, Section, Task
+from fettle.spec.dataset import DatasetConfig
+from fettle.spec.gates import BenchmarkConfig, GateConfig
+from fettle.spec.model import ModelConfig
+from fettle.spec.recipes import Recipe, check_recipe
+from fettle.spec.serve import ServeConfig
+from fettle.spec.train import TrainConfig
+from fettle.spec.tune import TuneConfig
+
+
+class Spec(Section):
+    """Labelled images to a confirmed model on Triton."""
+
+    name: str = Field("castings", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=50)
+    """Name of the project: lower-case letters, digits and dashes. Runs and the served model bear it."""
+    task: Task = "classify"
+    """What the model does. (``detect`` and ``embed`` have no rooms yet.)"""
+    runs: str = "runs"
+    """Folder for the artifacts of local runs."""
+    dataset: DatasetConfig = DatasetConfig()
+    """Labelled images."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    train: TrainConfig = TrainConfig()
+    """How it is fitted."""
+    tune: TuneConfig = TuneConfig()
+    """Hyperparameter search before training."""
+    recipes: dict[str, Recipe] = Field({}, validate_default=True)
+    """Named optimization paths; the baseline is always there."""
+    runtimes: list[RuntimeName] = Field(["onnxruntime", "openvino"], min_length=1)
+    """Runtimes that every exported model is tried in."""
+    gates: GateConfig = GateConfig()
+    """Floors that a candidate must hold."""
+    benchmark: BenchmarkConfig = BenchmarkConfig()
+    """How speed is measured."""
+    serve: ServeConfig = ServeConfig()
+    """Promotion and serving."""
+
+    @model_validator(mode="after")
+    def _recipes_make_sense(self) -> Self:
+        for name, recipe in self.recipes.items():
+            check_recipe(name, recipe)
+        if "baseline" in self.recipes:
+            raise ValueError("recipes: the name baseline is taken by the unoptimized model")
+        return self

@@ -1,0 +1,82 @@
+"""``train``: how the network is fitted. A preset is a set of values that any key here overrides."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from fettle.spec.base import Section
+from fettle.spec.presets import PRESETS
+
+
+class BalanceConfig(Section):
+    """What is done about unequal classes, as exponents of the class weight n / (k * n_c).
+
+    Both at 1 would count a rare class twice; the default shares the correction between the two.
+    """
+
+    loss: float = Field(0.5, ge=0, le=1)
+    """Exponent of the class weights in the loss; 0 weighs all classes alike."""
+    sampling: float = Field(0.5, ge=0, le=1)
+    """Exponent of the class weights in the sampler; 0 draws every image once an epoch."""
+
+
+class TrainConfig(Section):
+    """Optimizer, schedule, regularization, augmentation and the loop."""
+
+    preset: Literal["plain", "defect", "expression"] = "defect"
+    """Values to start from; every other key here overrides it."""
+    epochs: int = Field(25, ge=1)
+    """Passes over the training split."""
+    batch_size: int = Field(24, ge=2)
+    """Images a step."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """``sgd`` has Nesterov momentum .9."""
+    lr: float = Field(8e-4, gt=0, le=10)
+    """Peak learning rate."""
+    weight_decay: float = Field(5e-4, ge=0)
+    """Decoupled for ``adamw``; biases and norms are exempt."""
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    """Learning rate over the steps of the run."""
+    warmup_epochs: float = Field(0.0, ge=0)
+    """Linear warm-up before ``cosine`` or ``constant``."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """Probability mass spread over the other classes."""
+    balance: BalanceConfig = BalanceConfig()
+    """Correction for unequal classes."""
+    mixup: float = Field(0.2, ge=0)
+    """Alpha of MixUp (Zhang et al. 2018); 0 switches it off."""
+    clip_norm: float = Field(1.0, ge=0)
+    """Largest gradient norm; 0 does not clip."""
+    patience: int = Field(12, ge=0)
+    """Epochs without a better ``monitor`` before the run stops; 0 never stops early."""
+    monitor: str = "macro_f1"
+    """Validation metric that picks the best checkpoint."""
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    """Arithmetic; ``auto`` times a few steps in float32 and, where the CPU or GPU has it, bf16, and takes the faster."""
+    augment: list[dict[str, Any]] = []
+    """Albumentations transforms in order, each ``{NAME: {arguments}}``."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that augment; by default as many as pays on this machine."""
+    seed: int = 0
+    """Seed of initialization, sampling and augmentation."""
+    trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = ["tensorboard"]
+    """Where curves are logged; W&B and MLflow work offline and must be installed (``fettle[trackers]``)."""
+    trainer: dict[str, Any] = {}
+    """Passed to ``lightning.Trainer``: devices, num_nodes, strategy, accelerator."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        preset = PRESETS.get(str(values.get("preset", "defect")), {})
+        return {**preset, **values}
+
+
+class DistilConfig(Section):
+    """Learn from the parent's logits as well as from the labels (Hinton et al. 2015)."""
+
+    weight: float = Field(0.5, ge=0, le=1)
+    """Share of the distillation loss."""
+    temperature: float = Field(2.0, gt=0)
+    """Softens both distributions."""

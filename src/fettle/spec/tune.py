@@ -1,0 +1,50 @@
+"""``tune``: hyperparameter search with Optuna."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fettle.spec.base import Section
+
+
+class Range(Section):
+    """A declared range of one spec key: bounds, or a list of choices."""
+
+    low: float | None = None
+    """Smallest value."""
+    high: float | None = None
+    """Largest value."""
+    log: bool = False
+    """Sample the logarithm."""
+    step: float | None = Field(None, gt=0)
+    """Spacing of the values; integers when ``low``, ``high`` and ``step`` are whole."""
+    choices: list[Any] | None = None
+    """Values to choose from, instead of bounds."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if (self.choices is None) == (self.low is None or self.high is None):
+            raise ValueError("a range has either low and high, or choices")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        return self
+
+
+class TuneConfig(Section):
+    """A search whose trial 0 is the spec as it stands, so that it never ends below it."""
+
+    trials: int = Field(0, ge=0)
+    """Trials in all; 0 switches tuning off."""
+    timeout_minutes: float | None = Field(None, gt=0)
+    """No trial starts after this."""
+    epochs: int | None = Field(None, ge=1)
+    """Epochs a trial; by default those of ``train``."""
+    metric: Literal["loss", "macro_f1", "accuracy"] = "loss"
+    """Validation metric that is searched for; ``loss`` is minimized."""
+    space: dict[str, Range] = {
+        "train.lr": Range(low=1e-4, high=1e-2, log=True),
+        "train.batch_size": Range(low=8, high=32, step=8),
+    }
+    """Spec keys and their ranges."""
+    seed: int = 0
+    """Seed of the sampler."""
