@@ -1,0 +1,1 @@
+"""Steps: artifact directories in, one artifact directory out."""
