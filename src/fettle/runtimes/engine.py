@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from fettle.errors import ArtifactError, HardwareError, ServeError, SpecError
+from fettle.errors import ArtifactError, HardwareError, SpecError
 
 # Imported when asked for: a machine needs only the runtime that it uses.
 ENGINES: Mapping[str, str] = MappingProxyType(
@@ -85,60 +85,3 @@ def open_engine(
         raise HardwareError(f"The runtime {runtime} cannot be loaded here ({error}): install it or drop it.") from None
     engine: Engine = engine_class(file, threads=threads, options=options)
     return engine
-
-
-def check_option_names(runtime: str, options: Mapping[str, str], known: Mapping[str, object]) -> None:
-    """Refuse parameters that Triton's backend would silently ignore.
-
-    Raises:
-        SpecError: If an option is not among ``known``.
-    """
-    for name in options:
-        if name not in known:
-            raise SpecError(f"{runtime} has no option {name!r}: it knows {', '.join(known)}.")
-
-
-def integer_option(name: str, value: str) -> int:
-    """Return a non-negative number that was written as text.
-
-    Raises:
-        SpecError: If it is none.
-    """
-    if not value.isdecimal():
-        raise SpecError(f"The option {name} must be a whole number of at least 0, got {value!r}.")
-    return int(value)
-
-
-def check_signature(file: Path, names: list[str], dtype: str, shape: tuple[int | None, ...]) -> tuple[int, ...]:
-    """Return (S, S, 3), the shape of one image.
-
-    Args:
-        file: The model's file, for the message.
-        names: Names of the inputs.
-        dtype: Element type of the first, as the runtime writes it.
-        shape: Its shape; ``None`` where a dimension is dynamic.
-
-    Raises:
-        ArtifactError: If the model does not take one (N, S, S, 3) uint8 tensor.
-    """
-    image = tuple(size for size in shape[1:] if size is not None)
-    if len(names) != 1 or dtype not in ("tensor(uint8)", "uint8") or len(image) != 3 or len(shape) != 4:
-        raise ArtifactError(
-            f"{file} takes {', '.join(names) or 'nothing'} as {dtype} {shape}, not one uint8 tensor (N, S, S, 3): "
-            "export the model with `fettle export`."
-        )
-    return image
-
-
-def check_images(images: np.ndarray, image_shape: tuple[int, ...]) -> None:
-    """Refuse what the graph would refuse with words of its own, or convert in silence.
-
-    Raises:
-        ServeError: If ``images`` is not uint8 of shape (N, *image_shape) with N >= 1.
-    """
-    if images.dtype != np.uint8:
-        raise ServeError(f"`images` must be uint8 in 0..255, got {images.dtype}.")
-    if images.ndim != 4 or images.shape[1:] != image_shape or len(images) == 0:
-        raise ServeError(
-            f"`images` must have shape (N, {', '.join(map(str, image_shape))}) with N >= 1, got {images.shape}."
-        )

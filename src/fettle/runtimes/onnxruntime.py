@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime as ort
 
 from fettle.errors import ArtifactError, ServeError, SpecError
-from fettle.runtimes.engine import Engine, check_images, check_option_names, check_signature, integer_option, reason
+from fettle.runtimes.checks import check_images, check_option_names, check_signature, integer_option, reason
+from fettle.runtimes.engine import Engine
 
 ERRORS_ONLY = 3
 

@@ -16,7 +16,8 @@ import openvino as ov
 from openvino import properties
 
 from fettle.errors import ArtifactError, ServeError, SpecError
-from fettle.runtimes.engine import Engine, check_images, check_option_names, check_signature, integer_option, reason
+from fettle.runtimes.checks import check_images, check_option_names, check_signature, integer_option, reason
+from fettle.runtimes.engine import Engine
 
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 

@@ -15,7 +15,8 @@ import tensorrt as trt
 import torch
 
 from fettle.errors import ArtifactError, HardwareError, ServeError
-from fettle.runtimes.engine import Engine, check_images, check_option_names, check_signature
+from fettle.runtimes.checks import check_images, check_option_names, check_signature
+from fettle.runtimes.engine import Engine
 
 MANIFEST = "export.json"
 
@@ -25,7 +26,7 @@ class TensorRTEngine(Engine):
 
     def __init__(self, file: Path, *, threads: int | None = None, options: Mapping[str, str]) -> None:
         del threads  # the CPU's
-        check_option_names("tensorrt", options, {})
+        check_option_names("tensorrt", options, ())
         check_passport(file, device_passport())
         engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(file.read_bytes())
         if engine is None:
