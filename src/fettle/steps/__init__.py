@@ -1,1 +1,85 @@
-"""Steps: artifact directories in, one artifact directory out."""
+"""The steps of a pipeline: artifact directories in, one artifact directory out, a file each.
+
+:func:`run` is how an orchestrator's task calls one, by name and with JSON settings.
+"""
+
+import json
+import logging
+import os
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import validate_call
+
+from fettle.card import Artifact, Card, digest_json, read_card
+from fettle.errors import ArtifactError, FettleError
+
+
+def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Run ``step`` as a task: JSON settings are checked, errors end the process with one line and their code.
+
+    Args:
+        step: Name of a module of this package and of the function in it.
+        out: Where the artifact is wanted.
+        **arguments: Paths of artifacts, and settings as JSON values or text. ``None`` means the step's default.
+
+    Returns:
+        The path of the artifact, its metadata (kind and digest) and its summary. With ``FETTLE_OBJECTS`` set the
+        artifact is kept there under its digest, so that the same content has the same path.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("fettle").setLevel(logging.INFO)
+    given = {name: _decode(value) for name, value in arguments.items() if value is not None}
+    work = os.environ.get("FETTLE_WORK")
+    try:
+        function = getattr(import_module(f"{__name__}.{step}"), step)
+        if work and "work" in function.__annotations__:
+            given["work"] = Path(work) / f"{step}-{_identity(given)}"
+        validate_call(function, config={"arbitrary_types_allowed": True})(out=Path(out), **given)
+        path = _keep(Path(out))
+    except FettleError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word of a task
+        sys.exit(error.exit_code)
+    card = read_card(path)
+    return str(path), {"kind": card.kind, "digest": card.digest}, dict(card.summary)
+
+
+def object_path(objects: Path, card: Card) -> Path:
+    """Return where an artifact with this card is kept among ``objects``."""
+    return objects / f"{card.kind}-{card.digest.removeprefix('sha256:')[:16]}"
+
+
+def _decode(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
+def _identity(arguments: dict[str, Any]) -> str:
+    """Digest settings and the content of the artifacts, so that unfinished work is found again."""
+    return digest_json({name: _content(value) for name, value in arguments.items()})[7:23]
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, str) and (Path(value) / "card.json").is_file():
+        return read_card(Path(value)).digest
+    return value
+
+
+def _keep(out: Path) -> Path:
+    objects = os.environ.get("FETTLE_OBJECTS")
+    if not objects:
+        return out
+    target = object_path(Path(objects), read_card(out))
+    if target.exists():
+        try:
+            Artifact.open(target)
+        except ArtifactError:  # altered or truncated since: the new one replaces it
+            shutil.rmtree(target)
+        else:
+            shutil.rmtree(out)
+            return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(out, target)
+    return target

@@ -1,0 +1,10 @@
+"""export: a trained network to ONNX, pre- and post-processing inside."""
+
+from kfp.dsl import Dataset, Input, Model, Output
+
+
+def export(model: Input[Model], dataset: Input[Dataset], out: Output[Model], recipe: str):
+    """Write the graph that is served."""
+    from fettle.steps import run
+
+    out.path, out.metadata, _ = run("export", out.path, model=model.path, dataset=dataset.path, recipe=recipe)

@@ -1,0 +1,24 @@
+"""finetune: train a pruned network, learning from its parent too."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+
+def finetune(
+    model: Input[Model],
+    dataset: Input[Dataset],
+    out: Output[Model],
+    metrics: Output[Metrics],
+    config: str,
+    train: str,
+    teacher: Input[Model] = None,
+):
+    """Fit the pruned network; with ``config.distil`` the teacher's logits count as well."""
+    from fettle.steps import run
+
+    parent = teacher.path if teacher else None
+    out.path, out.metadata, found = run(
+        "finetune", out.path, model=model.path, dataset=dataset.path, teacher=parent, config=config, train=train
+    )
+    for name, value in found.items():
+        if isinstance(value, float):
+            metrics.log_metric(name, value)

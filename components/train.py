@@ -1,0 +1,21 @@
+"""train: the network of the spec, fitted."""
+
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+
+def train(
+    dataset: Input[Dataset],
+    out: Output[Model],
+    metrics: Output[Metrics],
+    model: str,
+    train: str,
+    study: Input[Artifact] = None,
+):
+    """Fit the network on the train split, with the best values of a study if there is one."""
+    from fettle.steps import run
+
+    best = study.path if study else None
+    out.path, out.metadata, found = run("train", out.path, dataset=dataset.path, study=best, model=model, train=train)
+    for name, value in found.items():
+        if isinstance(value, float):
+            metrics.log_metric(name, value)

@@ -1,0 +1,30 @@
+"""validate: an exported model on the test split, in the runtime that will serve it."""
+
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+
+def validate(
+    export: Input[Model],
+    dataset: Input[Dataset],
+    out: Output[Artifact],
+    metrics: Output[Metrics],
+    name: str,
+    runtime: str,
+    reference: Input[Artifact] = None,
+):
+    """Measure accuracy, calibration and parity with the reference."""
+    from fettle.steps import run
+
+    baseline = reference.path if reference else None
+    out.path, out.metadata, found = run(
+        "validate",
+        out.path,
+        export=export.path,
+        dataset=dataset.path,
+        reference=baseline,
+        name=name,
+        runtime=runtime,
+    )
+    for key, value in found.items():
+        if isinstance(value, float):
+            metrics.log_metric(key, value)
