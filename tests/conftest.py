@@ -1,1 +1,70 @@
 """Tiers: a test belongs to the folder that it lies in; fixtures that several tiers share."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from fettle.storage import Store, open_store
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "fettle-test", "AWS_SECRET_ACCESS_KEY": "fettle-test-secret"}
+
+
+def find_minio() -> str | None:
+    places = [os.environ.get("MINIO"), shutil.which("minio"), Path.home() / "go/bin/minio", "/tmp/gobin/minio"]
+    return next((str(place) for place in places if place and os.access(place, os.X_OK)), None)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def minio_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Start MinIO on a free loopback port; yield the variables that reach it. The bucket is ``models``."""
+    binary = find_minio()
+    if binary is None:
+        pytest.skip("needs the MinIO server: put `minio` on PATH or its path into $MINIO")
+    folder = tmp_path_factory.mktemp("minio")
+    (folder / "models").mkdir()
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    address, root = endpoint.removeprefix("http://"), {"MINIO_ROOT_USER": "fettle-test"}
+    root["MINIO_ROOT_PASSWORD"] = CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
+    command = [binary, "server", str(folder), "--address", address, "--console-address", "127.0.0.1:0", "--quiet"]
+    with (folder.parent / "minio.log").open("wb") as log:
+        server = subprocess.Popen(command, env={**os.environ, **root, "MINIO_UPDATE": "off"}, stdout=log, stderr=log)
+    try:
+        wait_until_live(endpoint, server)
+        yield {"AWS_ENDPOINT_URL_S3": endpoint, **CREDENTIALS}
+    finally:
+        server.kill()
+        server.wait()
+
+
+def wait_until_live(endpoint: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        assert server.poll() is None, "MinIO ended while starting"
+        try:
+            if urllib3.request("GET", f"{endpoint}/minio/health/ready", retries=False, timeout=1).status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("MinIO did not become ready in 30 s")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A folder store and a store on a real MinIO, so that one suite runs over both."""
+    if request.param == "folder":
+        return open_store(tmp_path / "store", environ={})
+    environ = request.getfixturevalue("minio_environ")
+    return open_store(f"s3://models/{tmp_path.name}", environ=environ)
