@@ -1,0 +1,1 @@
+"""One file a family; every module in this folder is imported by the registry."""

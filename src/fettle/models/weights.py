@@ -1,0 +1,68 @@
+"""Weights to start from, out of a safetensors file."""
+
+import logging
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from fettle.card import Artifact
+from fettle.errors import ArtifactError, SpecError
+
+WEIGHTS = "model.safetensors"
+log = logging.getLogger("fettle")
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """Read a state dict.
+
+    Raises:
+        ArtifactError: If the file is missing, truncated or no safetensors file.
+    """
+    try:
+        state: dict[str, torch.Tensor] = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{file} cannot be read as safetensors ({error}): make it again.") from error
+    return state
+
+
+def load_weights(model: nn.Module, source: str) -> None:
+    """Load the weights of ``source`` into ``model``, in place.
+
+    The last linear layer may have another number of classes: it then keeps its initialization, and the log says so.
+
+    Args:
+        model: Network of the architecture that the weights were saved from.
+        source: Path of a ``.safetensors`` file or a model artifact.
+
+    Raises:
+        SpecError: If the path does not exist, or the weights belong to another architecture.
+        ArtifactError: If the file is corrupt or the artifact was altered.
+    """
+    state = read_weights(_file(Path(source)))
+    own = model.state_dict()
+    other_shape = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
+    if own.keys() != state.keys() or not other_shape <= _classifier(model):
+        strange = sorted((own.keys() ^ state.keys()) | (other_shape - _classifier(model)))
+        raise SpecError(
+            f"`model.weights` {source} belongs to another architecture: {len(strange)} tensors are missing, unknown or "
+            f"of another shape, such as {', '.join(strange[:3])}."
+        )
+    if other_shape:
+        log.warning("%s has another number of classes: the last layer starts from scratch.", source)
+    model.load_state_dict({**state, **{name: own[name] for name in other_shape}})
+
+
+def _file(path: Path) -> Path:
+    if not path.exists():
+        raise SpecError(f"`model.weights` {path} does not exist: give none, imagenet, or the path of a file.")
+    if path.is_file():
+        return path
+    return Artifact.open(path, kind="model").path / WEIGHTS
+
+
+def _classifier(model: nn.Module) -> set[str]:
+    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return {f"{linears[-1]}.{part}" for part in ("weight", "bias")} if linears else set()
