@@ -1,0 +1,78 @@
+"""The module that is exported: uint8 photographs in, answers out, with the network in between."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from fettle.errors import OptimizeError
+from fettle.models.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a task makes of the network's output.
+
+    Attributes:
+        module: Builds the post-processing; its result has one tensor for each of ``outputs``.
+        outputs: Name -> shape of one example, given the number of classes.
+    """
+
+    module: Callable[[], nn.Module]
+    outputs: Mapping[str, Callable[[int], tuple[int, ...]]]
+
+
+HEADS: Mapping[str, Head] = MappingProxyType(
+    {
+        "classify": Head(
+            lambda: nn.Softmax(dim=1),
+            {"probabilities": lambda classes: (classes,)},
+        ),
+    }
+)
+
+
+class Normalize(nn.Module):
+    """(N, S, S, 3) uint8 RGB to (N, 3, S, S) float32, each channel ``(pixel / 255 - mean) / std``."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        mean_, std_ = torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
+        self.register_buffer("scale", 1 / (255 * std_))
+        self.register_buffer("shift", -mean_ / std_)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        # Cast first: TensorRT takes uint8 only at the graph's edge. Contiguous: with channels-last
+        # strides the exporter writes average pooling as a gather.
+        pixels = image.float().permute(0, 3, 1, 2).contiguous()
+        return pixels * self.scale + self.shift
+
+
+class Served(nn.Module):
+    """Pre-processing, network and the task's head as one module."""
+
+    def __init__(self, model: nn.Module, architecture: Architecture) -> None:
+        super().__init__()
+        self.normalize = Normalize(architecture.mean, architecture.std)
+        self.model = model
+        self.head = find_head(architecture.task).module()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.head(self.model(self.normalize(image)))
+        return answer
+
+
+def find_head(task: str) -> Head:
+    """Return the head of ``task``.
+
+    Raises:
+        OptimizeError: If the task has none yet.
+    """
+    if task not in HEADS:
+        raise OptimizeError(f"Models for task {task!r} cannot be exported yet: the tasks are {', '.join(HEADS)}.")
+    return HEADS[task]
