@@ -9,7 +9,7 @@ class GateConfig(Section):
     """The floors. A gate that is ``null`` is not asked."""
 
     max_drop: float = Field(0.01, ge=0, le=1)
-    """Largest accuracy that may be lost against the baseline: the paired interval must exclude more."""
+    """Largest accuracy that may be lost against the baseline, measured on the same images."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Confidence of the paired bootstrap interval."""
     strict: bool = False
@@ -17,7 +17,8 @@ class GateConfig(Section):
     min_accuracy: float | None = Field(None, ge=0, le=1)
     """Smallest accuracy on its own."""
     class_floor: float | None = Field(0.8, ge=0, le=1)
-    """Smallest recall of any class; a class that the baseline itself does not bring there must not fall further."""
+    """Smallest recall of any class; one that the baseline itself does not bring there must not fall further, beyond
+    what chance explains."""
     latency_p95_ms: float | None = Field(None, gt=0)
     """Largest 95th percentile of the latency at batch 1."""
     max_size_mb: float | None = Field(None, gt=0)

@@ -1,0 +1,87 @@
+"""All that is known of one candidate before it is judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fettle.evaluate.results import Timing, Validation
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One candidate's validation, timing and descent.
+
+    Attributes:
+        validation: Metrics and names.
+        probabilities: (N, C) on the test split.
+        labels: (N,) of the test split.
+        timing: Speed, memory and size.
+        export: ``{digest, kind, parents}`` of its export, with all that it was made from, nested as in a card.
+    """
+
+    validation: Validation
+    probabilities: np.ndarray
+    labels: np.ndarray
+    timing: Timing
+    export: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.validation.candidate
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.validation.recipe == BASELINE
+
+    @property
+    def size_mb(self) -> float:
+        return self.timing.size_mb or 0.0
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """(N,) bool: where the most probable class is the true one."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        """Digests that stand for this candidate in the descent of others: its export, and the model it is of."""
+        models = [parent["digest"] for parent in self.export["parents"].values() if parent["kind"] == "model"]
+        return frozenset([self.export["digest"], *models])
+
+    @cached_property
+    def ancestors(self) -> Mapping[str, int]:
+        """Digests that the export was made from, and how many steps back each lies."""
+        found: dict[str, int] = {}
+        generation, steps = list(self.export["parents"].values()), 1
+        while generation:
+            for parent in generation:
+                found.setdefault(parent["digest"], steps)
+            generation = [older for parent in generation for older in parent["parents"].values()]
+            steps += 1
+        return found
+
+
+def parents_of(candidate: Evidence, others: list[Evidence]) -> list[Evidence]:
+    """Return the candidates of the same runtime that ``candidate`` was made from, nearest first."""
+    if candidate.is_baseline:
+        return []
+
+    def steps_back(other: Evidence) -> int | None:
+        return min(
+            (candidate.ancestors[digest] for digest in other.origins if digest in candidate.ancestors), default=None
+        )
+
+    related = [
+        (steps, index, other)
+        for index, other in enumerate(others)
+        if other.name != candidate.name
+        and other.validation.runtime == candidate.validation.runtime
+        and other.export["digest"] != candidate.export["digest"]
+        and (steps := steps_back(other)) is not None
+    ]
+    return [other for _, _, other in sorted(related, key=lambda row: row[:2])]

@@ -1,0 +1,59 @@
+"""Never worse: an optimization that is no better than what it was made from is dropped."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fettle.evaluate import words
+from fettle.evaluate.evidence import Evidence
+from fettle.evaluate.intervals import Interval, median_ratio
+
+LEAST_GAIN = 0.02  # of time; less is not worth another model, however surely it is measured
+LEAST_SHRINK = 0.05  # of size on disk
+
+
+def gain(candidate: Evidence, parent: Evidence) -> str:
+    """Say what the optimization brought against its parent."""
+    batch, ratios = _time_ratios(candidate, parent)
+    return (
+        f"{words.speed(ratios[0].estimate)} than {parent.name} at batch 1 "
+        f"({words.milliseconds(parent.timing.p50_ms)} → {words.milliseconds(candidate.timing.p50_ms)}), "
+        f"{words.speed(ratios[1].estimate)} at batch {batch}, {words.size_change(_size_ratio(candidate, parent))}"
+    )
+
+
+def worse_than(candidate: Evidence, ancestors: Sequence[Evidence]) -> str | None:
+    """Return why ``candidate`` is dropped, or ``None``.
+
+    It is kept if it is faster than each of its ancestors, beyond noise, at batch 1 or at the largest batch;
+    or as fast and smaller. Smaller but slower is not kept: speed is what optimizing is for.
+
+    Args:
+        candidate: An optimized export.
+        ancestors: The candidates of the same runtime that it was made from.
+    """
+    for ancestor in ancestors:
+        _, ratios = _time_ratios(candidate, ancestor)
+        if any(ratio.high < 1 - LEAST_GAIN for ratio in ratios):
+            continue
+        slower = any(ratio.low > 1 + LEAST_GAIN for ratio in ratios)
+        if not slower and _size_ratio(candidate, ancestor) <= 1 - LEAST_SHRINK:
+            continue
+        verdict = "is slower than" if slower else "is neither faster nor smaller than"
+        return f"{verdict} {ancestor.name}, which it was made from: {gain(candidate, ancestor)}"
+    return None
+
+
+def _time_ratios(candidate: Evidence, other: Evidence) -> tuple[int, tuple[Interval, Interval]]:
+    """Return the largest batch, and the ratios of time at batch 1 and at that batch."""
+    mine, theirs = candidate.timing.round_ms, other.timing.round_ms
+    largest = max(set(mine) & set(theirs))
+    return largest, (_ratio(mine[1], theirs[1]), _ratio(mine[largest], theirs[largest]))
+
+
+def _ratio(mine: Sequence[float], theirs: Sequence[float]) -> Interval:
+    return median_ratio(np.array(mine), np.array(theirs))
+
+
+def _size_ratio(candidate: Evidence, other: Evidence) -> float:
+    return candidate.size_mb / other.size_mb if other.size_mb else 1.0

@@ -1,0 +1,77 @@
+"""Profiles: what a user optimizes for, as a rule that picks among the candidates that pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log2
+from types import MappingProxyType
+
+from fettle.evaluate import words
+from fettle.evaluate.results import Candidate, Pick
+
+Score = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """``score`` compares a candidate with the baseline, the highest is picked; ``rule`` says it in words."""
+
+    rule: str
+    score: Callable[[Candidate, Candidate], Score]
+
+
+def _speedup(candidate: Candidate, baseline: Candidate) -> float:
+    """Doublings of the speed at batch 1."""
+    return log2(baseline.p50_ms / candidate.p50_ms)
+
+
+def _shrink(candidate: Candidate, baseline: Candidate) -> float:
+    """Halvings of the size on disk."""
+    return log2(baseline.size_mb / candidate.size_mb)
+
+
+def _points(candidate: Candidate, baseline: Candidate) -> float:
+    return (candidate.accuracy - baseline.accuracy) * 100
+
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        "accuracy": Profile(
+            "the most accurate; of equals the fastest",
+            lambda row, _: (row.accuracy, -row.p50_ms),
+        ),
+        "balanced": Profile(
+            "one point of accuracy counts as much as twice the speed or a quarter of the size",
+            lambda row, base: (_points(row, base) + _speedup(row, base) + _shrink(row, base) / 2,),
+        ),
+        "edge": Profile(
+            "half the size counts as much as four times the speed; accuracy is left to the gates",
+            lambda row, base: (_shrink(row, base) + _speedup(row, base) / 2,),
+        ),
+        "throughput": Profile(
+            "the most images a second at any batch size; accuracy is left to the gates",
+            lambda row, _: (row.best_throughput,),
+        ),
+    }
+)
+
+
+def pick(profile: str, eligible: Sequence[Candidate], baseline: Candidate) -> Pick:
+    """Return the choice of a profile among candidates that pass all gates, and why."""
+    rule, score = PROFILES[profile].rule, PROFILES[profile].score
+    if not eligible:
+        return Pick(profile, None, "No candidate passes all gates.")
+    best = max(eligible, key=lambda row: score(row, baseline))
+    return Pick(profile, best.name, f"{compared(best, baseline)}. Rule: {rule}.")
+
+
+def compared(row: Candidate, baseline: Candidate) -> str:
+    """Say what a candidate is, against the baseline."""
+    if row.name == baseline.name:
+        return f"{row.name}: the baseline itself, {words.percent(row.accuracy)}, {words.milliseconds(row.p50_ms)}"
+    drop = f", {words.difference(row.difference)}" if row.difference else ""
+    return (
+        f"{row.name}: {words.speed(row.p50_ms / baseline.p50_ms)} than {baseline.name} at batch 1 "
+        f"({words.milliseconds(baseline.p50_ms)} → {words.milliseconds(row.p50_ms)}), "
+        f"{words.rate(row.best_throughput)} at best, {words.size_change(row.size_mb / baseline.size_mb)}, "
+        f"accuracy {words.percent(row.accuracy)}{drop}"
+    )

@@ -1,0 +1,110 @@
+"""Selection: from what was measured to the model that is served, with every reason."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from fettle.errors import ArtifactError
+from fettle.evaluate.evidence import Evidence, parents_of
+from fettle.evaluate.gates import judge
+from fettle.evaluate.intervals import paired_difference
+from fettle.evaluate.never_worse import gain, worse_than
+from fettle.evaluate.pareto import pareto_front
+from fettle.evaluate.profiles import PROFILES, compared, pick
+from fettle.evaluate.results import Candidate, Selection
+from fettle.spec import GateConfig
+
+
+def select(
+    evidence: Sequence[Evidence],
+    *,
+    gates: GateConfig,
+    profile: str,
+    skipped: Mapping[str, str] = MappingProxyType({}),
+) -> Selection:
+    """Judge all candidates and choose one.
+
+    Args:
+        evidence: The candidates; the first whose recipe is ``baseline`` is what the others are compared with.
+        gates: What each must hold.
+        profile: The profile whose pick is the winner.
+        skipped: Candidates that could not be measured here, and why.
+
+    Raises:
+        ArtifactError: If there is no baseline, or candidates were tested on different images.
+    """
+    baseline = next((one for one in evidence if one.is_baseline), None)
+    if baseline is None:
+        raise ArtifactError("There is no baseline among the candidates: validate and benchmark it with the others.")
+    _check_same_images(evidence, baseline)
+    rows = [_row(one, baseline, list(evidence), gates) for one in evidence]
+    base = next(row for row in rows if row.name == baseline.name)
+    eligible = [row for row in rows if row.eligible]
+    picks = tuple(pick(name, eligible, base) for name in PROFILES)
+    winner = next(choice.candidate for choice in picks if choice.profile == profile)
+    return Selection(
+        task=baseline.validation.task,
+        profile=profile,
+        baseline=baseline.name,
+        winner=winner,
+        sentence=_sentence(rows, base, winner, profile),
+        candidates=tuple(rows),
+        pareto=pareto_front([row for row in rows if row.dropped is None]),
+        picks=picks,
+        skipped=dict(skipped),
+    )
+
+
+def _row(one: Evidence, baseline: Evidence, everyone: list[Evidence], gates: GateConfig) -> Candidate:
+    ancestors = parents_of(one, everyone)
+    if not ancestors and not one.is_baseline:
+        ancestors = [baseline]
+    paired = paired_difference(one.correct, baseline.correct, max_drop=gates.max_drop, confidence=gates.confidence)
+    test, timing = one.validation.test, one.timing
+    return Candidate(
+        name=one.name,
+        recipe=one.validation.recipe,
+        runtime=one.validation.runtime,
+        precision=one.validation.precision,
+        export=one.export["digest"],
+        accuracy=test.accuracy,
+        macro_f1=test.macro_f1,
+        auroc=test.auroc,
+        ece=test.ece,
+        p50_ms=timing.p50_ms,
+        p95_ms=timing.p95_ms,
+        throughput=timing.throughput,
+        size_mb=one.size_mb,
+        memory_mb=timing.memory_mb,
+        load_ms=timing.load_ms,
+        difference=None if one is baseline else paired,
+        parity=one.validation.parity,
+        gates=judge(one, baseline, gates),
+        parent=ancestors[0].name if ancestors else None,
+        gain=gain(one, ancestors[0]) if ancestors else None,
+        dropped=worse_than(one, ancestors),
+    )
+
+
+def _check_same_images(evidence: Sequence[Evidence], baseline: Evidence) -> None:
+    for one in evidence:
+        if one.labels.shape != baseline.labels.shape or (one.labels != baseline.labels).any():
+            raise ArtifactError(
+                f"{one.name} and {baseline.name} were not validated on the same images: validate both on one dataset."
+            )
+
+
+def _sentence(rows: Sequence[Candidate], baseline: Candidate, winner: str | None, profile: str) -> str:
+    optimized = [row for row in rows if row.recipe != baseline.recipe]
+    passed = sum(row.passed for row in rows)
+    dropped = sum(row.dropped is not None for row in rows)
+    tally = f"{passed} of {len(rows)} candidates pass all gates" + (
+        f", {dropped} dropped as no gain." if dropped else "."
+    )
+    if winner is None:
+        failed = ", ".join(gate.name for gate in baseline.gates if not gate.passed)
+        return f"No winner: every candidate fails a gate or was dropped; the baseline itself fails {failed}. {tally}"
+    row = next(row for row in rows if row.name == winner)
+    chosen = f"Chosen for {profile}: {compared(row, baseline)}. {tally}"
+    if optimized and not any(one.eligible for one in optimized):
+        return f"No optimized candidate holds all gates and is better than its parent: the baseline stays. {chosen}"
+    return chosen

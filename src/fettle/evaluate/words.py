@@ -1,0 +1,51 @@
+"""Numbers as people say them, the same in gates, reasons, tables and reports."""
+
+from fettle.evaluate.intervals import Interval, PairedDifference
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, signed; never "-0.00"."""
+    return f"{difference * 100 + 0.0:+.2f} points" if round(difference * 100, 2) else "0.00 points"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def megabytes(value: float) -> str:
+    return f"{value:.3g} MB" if value < 100 else f"{value:.0f} MB"
+
+
+def rate(value: float) -> str:
+    return f"{value:.0f} images/s" if value >= 10 else f"{value:.2g} images/s"
+
+
+def speed(ratio: float) -> str:
+    """What a ratio of times means: 0.5 is "2.0x faster", 1.2 is "20% slower"."""
+    if ratio <= 1 / 1.5:
+        return f"{1 / ratio:.1f}x faster"
+    return f"{1 - ratio:.0%} faster" if ratio < 1 else f"{ratio - 1:.0%} slower"
+
+
+def size_change(ratio: float) -> str:
+    return f"{1 - ratio:.0%} smaller" if ratio < 1 else f"{ratio - 1:.0%} larger"
+
+
+def between(interval: Interval) -> str:
+    """The interval of a share."""
+    return f"{interval.confidence:.0%} interval {percent(interval.low)} to {percent(interval.high)}"
+
+
+def difference(paired: PairedDifference) -> str:
+    """An accuracy difference with how sure it is."""
+    interval = paired.interval
+    if paired.gained == paired.lost == 0:
+        return "0.00 points (right and wrong on the same images)"
+    return (
+        f"{points(interval.estimate)} ({interval.confidence:.0%} interval {interval.low * 100:+.2f} to "
+        f"{interval.high * 100:+.2f}; {paired.lost} images lost, {paired.gained} gained)"
+    )
