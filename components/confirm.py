@@ -5,9 +5,7 @@ from kfp.dsl import Artifact, Dataset, Input, Output
 from components.base import Many
 
 
-def confirm(
-    validations: Many, promotion: Input[Artifact], dataset: Input[Dataset], out: Output[Artifact], serve: str
-):
+def confirm(validations: Many, promotion: Input[Artifact], dataset: Input[Dataset], out: Output[Artifact], serve: str):
     """Send every test image by HTTP and gRPC and compare the answers."""
     from fettle.steps import run
 

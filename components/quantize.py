@@ -3,9 +3,7 @@
 from kfp.dsl import Dataset, Input, Model, Output
 
 
-def quantize(
-    export: Input[Model], dataset: Input[Dataset], out: Output[Model], config: str, recipe: str, runtime: str
-):
+def quantize(export: Input[Model], dataset: Input[Dataset], out: Output[Model], config: str, recipe: str, runtime: str):
     """Quantize, calibrated on the calib split."""
     from fettle.steps import run
 

@@ -3,9 +3,7 @@
 from kfp.dsl import Dataset, Input, Model, Output
 
 
-def tensorrt(
-    export: Input[Model], dataset: Input[Dataset], out: Output[Model], config: str, recipe: str, runtime: str
-):
+def tensorrt(export: Input[Model], dataset: Input[Dataset], out: Output[Model], config: str, recipe: str, runtime: str):
     """Build the engine; needs a GPU of the kind that will serve."""
     from fettle.steps import run
 

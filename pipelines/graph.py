@@ -14,12 +14,13 @@ from pipelines.plan import Plan, Task
 
 
 def build(plan: Plan, *, name: str) -> BaseComponent:
-    """Return the pipeline of ``plan``: every task a named node, wired by its artifacts."""
+    """Return the pipeline of ``plan``: every task a named node, wired by its artifacts; it gives the last one's."""
 
-    def pipeline() -> None:
+    def pipeline() -> dsl.Artifact:
         made: dict[str, dsl.PipelineTask] = {}
         for task in plan.tasks:
             made[task.name] = _component(task)(**_arguments(task, made))
+        return made[plan.tasks[-1].name].outputs["out"]
 
     return dsl.pipeline(name=name, description="Labelled images to a confirmed model on Triton.")(pipeline)
 

@@ -52,21 +52,21 @@ class Plan:
         return next(task for task in self.tasks if task.name == name)
 
 
-def plan(spec: Spec, *, source: str = "", machine: Passport | None = None) -> Plan:
+def plan(spec: Spec, *, content: str = "", machine: Passport | None = None) -> Plan:
     """Return the graph of ``spec``.
 
     Args:
         spec: The resolved spec.
-        source: Digest of the source data; part of the ingest task, so that other data is other work.
+        content: Digest of the source data; part of the ingest task, so that other data is other work.
         machine: Where it will run; recipes that need hardware which is not there are left out. ``None``
             (a cluster) leaves none out.
     """
-    return _Planner(spec, source, machine).plan()
+    return _Planner(spec, content, machine).plan()
 
 
 class _Planner:
-    def __init__(self, spec: Spec, source: str, machine: Passport | None) -> None:
-        self.spec, self.source, self.machine = spec, source, machine
+    def __init__(self, spec: Spec, content: str, machine: Passport | None) -> None:
+        self.spec, self.content, self.machine = spec, content, machine
         self.tasks: dict[str, Task] = {}
         self.candidates: list[Candidate] = []
         self.skipped: dict[str, str] = {}
@@ -74,7 +74,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         self._prepare()
-        self._candidates("baseline", self._export("baseline", (), "train"), self.spec.runtimes)
+        self._candidates("baseline", self._export((), "train"), self.spec.runtimes)
         for name, recipe in self.spec.recipes.items():
             reason = missing_hardware(recipe, self.machine) if self.machine else None
             if reason:
@@ -92,8 +92,9 @@ class _Planner:
     def _prepare(self) -> None:
         spec = self.spec
         self._add(
-            "ingest", dataset=spec.dataset.to_json(), image_size=spec.model.image_size, task=spec.task, source=self.source
-        )
+            "ingest", source=spec.dataset.path, content=self.content, dataset=spec.dataset.to_json(),
+            image_size=spec.model.image_size, task=spec.task,
+        )  # fmt: skip
         inputs = {"dataset": "ingest"}
         settings = {"model": spec.model.to_json(), "train": spec.train.to_json()}
         if spec.tune.trials:
@@ -106,22 +107,20 @@ class _Planner:
         last, path = "train", ()
         torch_steps = [step for step in recipe if step.kind in TORCH_STEPS]
         for step in torch_steps:
-            parent, path = last, (*path, step.model_dump_json())
-            last = self.nodes.get(path) or self._torch_step(self._owner(path, name), step, parent)
+            parent, path = last, (*path, *_torch_path([step]))
+            last = self.nodes.get(path) or self._torch_step(self._owner(path), step, parent)
             self.nodes[path] = last
-        export = self._export(name, path, last)
+        export = self._export(path, last)
         for step in recipe[len(torch_steps) :]:
             self._export_step(name, step, export)
         if len(torch_steps) == len(recipe):
             self._candidates(name, export, self.spec.runtimes)
 
-    def _owner(self, path: tuple[str, ...], fallback: str) -> str:
-        """Name a shared prefix after the recipe that consists of it, if there is one."""
-        for name, recipe in self.spec.recipes.items():
-            torch_path = tuple(step.model_dump_json() for step in recipe if step.kind in TORCH_STEPS)
-            if torch_path == path and len(recipe) == len(path):
-                return name
-        return fallback
+    def _owner(self, path: tuple[str, ...]) -> str:
+        """Name a shared prefix after the shortest recipe that begins with it."""
+        recipes = self.spec.recipes
+        return min((name for name in recipes if _torch_path(recipes[name])[: len(path)] == path),
+                   key=lambda name: len(recipes[name]))  # fmt: skip
 
     def _torch_step(self, owner: str, step: RecipeStep, parent: str) -> str:
         inputs = {"model": parent, "dataset": "ingest"}
@@ -132,10 +131,10 @@ class _Planner:
                 inputs["teacher"] = "train"
         return self._add(step.kind, owner, inputs=inputs, **settings)
 
-    def _export(self, name: str, path: tuple[str, ...], model: str) -> str:
+    def _export(self, path: tuple[str, ...], model: str) -> str:
         key = (*path, "export")
         if key not in self.nodes:
-            owner = self._owner(path, name) if path else "baseline"
+            owner = self._owner(path) if path else "baseline"
             self.nodes[key] = self._add("export", owner, inputs={"model": model, "dataset": "ingest"}, recipe=owner)
         return self.nodes[key]
 
@@ -183,3 +182,8 @@ class _Planner:
             self._add("confirm", inputs=inputs, **serve)
             told |= {"promotion": "promote", "confirmation": "confirm"}
         self._add("report", inputs={"artifacts": told}, title=spec.name, skipped=self.skipped)
+
+
+def _torch_path(recipe: Recipe) -> tuple[str, ...]:
+    """Return the identity of the steps that change the network itself."""
+    return tuple(step.model_dump_json() for step in recipe if step.kind in TORCH_STEPS)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
 
 from fettle.errors import SpecError
 from fettle.spec.spec import Spec
@@ -71,11 +73,11 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, str]]:
 
 def _plain(node: Any, key: Key, origins: dict[Key, str], file: str) -> Any:
     """Turn ruamel's round-trip nodes into plain values, noting the line of each key."""
-    if isinstance(node, dict):
+    if isinstance(node, CommentedMap):
         for name in node:
             origins[(*key, name)] = f"{file}:{node.lc.key(name)[0] + 1}"
         return {str(name): _plain(value, (*key, name), origins, file) for name, value in node.items()}
-    if isinstance(node, list):
+    if isinstance(node, CommentedSeq):
         for index in range(len(node)):
             origins[(*key, index)] = f"{file}:{node.lc.item(index)[0] + 1}"
         return [_plain(value, (*key, index), origins, file) for index, value in enumerate(node)]

@@ -1,5 +1,6 @@
 """``recipes``: named paths of optimization steps; each path ends in one candidate a runtime."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -65,9 +66,13 @@ class RecipeStep(Section):
     """Exactly one of these."""
 
     prune: PruneConfig | None = None
+    """Remove channels."""
     finetune: FinetuneConfig | None = None
+    """Train on, after pruning."""
     quantize: QuantizeConfig | None = None
+    """Lower the precision of the export; a recipe's last step."""
     tensorrt: TensorRTConfig | None = None
+    """Build an engine; a recipe's last step."""
 
     @model_validator(mode="before")
     @classmethod
@@ -75,19 +80,22 @@ class RecipeStep(Section):
         """``- finetune`` and ``- finetune:`` both mean the step with its defaults."""
         if isinstance(values, str):
             values = {values: {}}
-        if isinstance(values, dict):
-            values = {key: {} if value is None else value for key, value in values.items()}
+        if isinstance(values, dict) and list(values.values()) == [None]:
+            values = {key: {} for key in values}
         return values
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if len(self.model_fields_set) != 1:
+        if len(self._given()) != 1:
             raise ValueError("a recipe step is one of prune, finetune, quantize, tensorrt")
         return self
 
+    def _given(self) -> list[str]:
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
     @property
     def kind(self) -> str:
-        return next(iter(self.model_fields_set))
+        return self._given()[0]
 
     @property
     def config(self) -> Section:
@@ -98,14 +106,17 @@ class RecipeStep(Section):
 
 Recipe = list[RecipeStep]
 TORCH_STEPS = ("prune", "finetune")
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 def check_recipe(name: str, recipe: Recipe) -> None:
     """Refuse an order of steps that cannot work.
 
     Raises:
-        ValueError: If a training step follows an export step, or the recipe is empty.
+        ValueError: If the name is no name for a task, the recipe is empty, or a training step follows an export step.
     """
+    if not NAME.fullmatch(name):
+        raise ValueError(f"recipe {name!r} must be named in lower-case letters, digits and dashes")
     if not recipe:
         raise ValueError(f"recipe {name!r} has no step: the baseline is always there, remove it")
     exported = False

@@ -52,7 +52,7 @@ class TrainConfig(Section):
     monitor: str = "macro_f1"
     """Validation metric that picks the best checkpoint."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
-    """Arithmetic; ``auto`` times a few steps in float32 and, where the CPU or GPU has it, bf16, and takes the faster."""
+    """Arithmetic; ``auto`` times some steps in float32 and, where the hardware has it, bf16, and takes the faster."""
     augment: list[dict[str, Any]] = []
     """Albumentations transforms in order, each ``{NAME: {arguments}}``."""
     workers: int | None = Field(None, ge=0)

@@ -30,7 +30,7 @@ def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dic
         The path of the artifact, its metadata (kind and digest) and its summary. With ``FETTLE_OBJECTS`` set the
         artifact is kept there under its digest, so that the same content has the same path.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="· %(message)s", stream=sys.stderr)
     logging.getLogger("fettle").setLevel(logging.INFO)
     given = {name: _decode(value) for name, value in arguments.items() if value is not None}
     work = os.environ.get("FETTLE_WORK")
@@ -38,7 +38,7 @@ def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dic
         function = getattr(import_module(f"{__name__}.{step}"), step)
         if work and "work" in function.__annotations__:
             given["work"] = Path(work) / f"{step}-{_identity(given)}"
-        validate_call(function, config={"arbitrary_types_allowed": True})(out=Path(out), **given)
+        validate_call(function)(out=Path(out), **given)
         path = _keep(Path(out))
     except FettleError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word of a task

@@ -1,0 +1,62 @@
+"""``fettle run`` and ``fettle compile``: plugged into the command line of the library, which knows no Kubeflow."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fettle.cli.options import AsJson, Overrides, SpecFile, read_spec
+
+
+def run(
+    overrides: Overrides = None,
+    spec: SpecFile = None,
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show everything that the steps print.")] = False,
+) -> None:
+    """Run the pipeline of a spec here: images in, a confirmed model on Triton out.
+
+    Work that is done already is taken from the cache; after a failure the same command goes on at the failed step.
+    """
+    from fettle.cli.summary import show_run
+    from fettle.data.fingerprint import fingerprint
+
+    from fettle.errors import GateError
+    from fettle.hardware import passport
+    from pipelines.local import run_local
+    from pipelines.plan import plan
+
+    given = read_spec(spec, overrides)
+    content = fingerprint(Path(given.dataset.path), given.dataset)
+    graph = plan(given, content=content, machine=passport())
+    for name, reason in graph.skipped.items():
+        typer.echo(f"Recipe {name} is left out: {reason}", err=True)
+    runs = Path(given.runs)
+    pretrained = given.model.weights == "imagenet"
+    report = run_local(graph, name=given.name, runs=runs, pretrained=pretrained, verbose=verbose)
+    if not show_run(report, runs, given, as_json=as_json):
+        raise GateError("No candidate passed the gates, so nothing was promoted; the report says which gate and why.")
+
+
+def compile(
+    out: Annotated[Path, typer.Option("--out", "-o", help="YAML to write.")] = Path("pipeline.yaml"),
+    overrides: Overrides = None,
+    spec: SpecFile = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Print the tasks and their inputs instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compile the pipeline of a spec to the YAML that Kubeflow Pipelines takes."""
+    from pipelines.plan import plan
+
+    given = read_spec(spec, overrides)
+    graph = plan(given)
+    if tree or as_json:
+        tasks = {task.name: task.inputs for task in graph.tasks}
+        lines = (f"{name} <- {', '.join(map(str, inputs)) or 'the source'}" for name, inputs in tasks.items())
+        typer.echo(json.dumps(tasks, indent=1) if as_json else "\n".join(lines))
+        return
+    from pipelines.graph import build, write
+
+    write(build(graph, name=given.name), out)
+    typer.echo(out)

@@ -1,0 +1,45 @@
+"""The command tree."""
+
+from importlib.metadata import entry_points
+from typing import Annotated
+
+import typer
+
+from fettle.cli import artifacts, judging, serving, setup
+
+EPILOG = (
+    "stdout is data, stderr is narration; --json where a program reads it. Exit codes: 0 done, 1 a run failed, "
+    "2 spec or usage, 3 data, 4 artifact, 5 training, 6 optimization, 7 gates, 8 storage, 9 serving, 10 hardware."
+)
+app = typer.Typer(
+    name="fettle",
+    help="Labelled images in, a small, fast and proven vision model on NVIDIA Triton out.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+
+COMMANDS = (
+    setup.init, setup.castings, setup.spec, setup.doctor,
+    artifacts.ingest, artifacts.tune, artifacts.train, artifacts.optimize,
+    judging.validate, judging.benchmark, judging.select, judging.report,
+    serving.approve, serving.promote, serving.rollback, serving.serve, serving.predict,
+)  # fmt: skip
+
+
+@app.callback()
+def common(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        from fettle import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+# `run` and `compile` belong to the orchestrator's package, which the library does not import.
+for plugin in sorted(entry_points(group="fettle.commands"), key=lambda each: each.name, reverse=True):
+    app.command(plugin.name, rich_help_panel=None)(plugin.load())
+for command in COMMANDS:
+    app.command(command.__name__)(command)

@@ -1,0 +1,1 @@
+"""Commands around Triton: ``approve``, ``promote``, ``rollback``, ``serve``, ``predict``."""

@@ -1,0 +1,44 @@
+"""The compiled pipeline: what a Kubeflow server and the local runner get."""
+
+import pytest
+import yaml
+
+from fettle.spec import load_spec
+from pipelines.graph import build, write
+from pipelines.plan import plan
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    file = tmp_path_factory.mktemp("graph") / "pipeline.yaml"
+    graph = plan(load_spec(overrides=["recipes.int8=[quantize]", "tune.trials=2", "gates.class_floor=null"]))
+    write(build(graph, name="x"), file)
+    return graph, yaml.safe_load(file.read_text())
+
+
+def test_every_task_is_a_node_with_its_own_name(compiled):
+    graph, spec = compiled
+    assert set(spec["root"]["dag"]["tasks"]) == {task.name for task in graph.tasks}
+    assert set(spec["components"]) == {f"comp-{task.name}" for task in graph.tasks}
+
+
+def test_candidates_meet_as_artifacts_so_that_the_lineage_is_whole(compiled):
+    _, spec = compiled
+    artifacts = spec["root"]["dag"]["tasks"]["benchmark"]["inputs"]["artifacts"]
+    assert artifacts["exports_int8_openvino"]["taskOutputArtifact"]["producerTask"] == "quantize-int8-openvino"
+    assert artifacts["exports_baseline_openvino"]["taskOutputArtifact"]["producerTask"] == "export-baseline"
+
+
+def test_component_sources_stand_alone(compiled):
+    _, spec = compiled
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        source = executor["container"]["command"][-1]
+        compile(source, name, "exec")
+        assert "components" not in source
+        assert "Many" not in source
+
+
+def test_settings_reach_the_task_as_json_that_keeps_null_and_integers(compiled):
+    _, spec = compiled
+    parameters = spec["root"]["dag"]["tasks"]["select"]["inputs"]["parameters"]
+    assert '"class_floor": null' in parameters["gates"]["runtimeValue"]["constant"]

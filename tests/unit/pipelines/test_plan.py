@@ -1,0 +1,81 @@
+"""The graph of a spec: shared prefixes once, named nodes, nothing that cannot run."""
+
+from dataclasses import replace
+
+import pytest
+
+from fettle.hardware import passport
+from fettle.spec import load_spec
+from pipelines.plan import plan
+
+RECIPES = [
+    "recipes.int8=[quantize]",
+    "recipes.pruned-int8=[prune,finetune,quantize]",
+    "recipes.pruned=[prune,finetune]",
+    "recipes.slim=[{prune: {ratio: 0.5}}]",
+]
+
+
+@pytest.fixture
+def graph():
+    return plan(load_spec(overrides=RECIPES))
+
+
+def test_tasks_come_after_what_they_need(graph):
+    seen = set()
+    for task in graph.tasks:
+        for source in task.inputs.values():
+            assert {source} <= seen if isinstance(source, str) else set(source.values()) <= seen, task.name
+        seen.add(task.name)
+    assert len(seen) == len(graph.tasks)
+
+
+def test_a_shared_prefix_runs_once_and_bears_the_name_of_the_recipe_that_ends_there(graph):
+    names = [task.name for task in graph.tasks]
+    assert [name for name in names if name.startswith("prune")] == ["prune-pruned", "prune-slim"]
+    assert graph.task("quantize-pruned-int8-openvino").inputs["export"] == "export-pruned"
+    assert graph.task("quantize-int8-openvino").inputs["export"] == "export-baseline"
+
+
+def test_every_recipe_is_a_candidate_in_each_runtime(graph):
+    expected = {f"{recipe}-{runtime}" for recipe in ("baseline", "int8", "pruned", "pruned-int8", "slim")
+                for runtime in ("onnxruntime", "openvino")}  # fmt: skip
+    assert {candidate.name for candidate in graph.candidates} == expected
+    assert set(graph.task("benchmark").inputs["exports"]) == expected
+
+
+def test_precisions_go_only_to_runtimes_that_can(graph):
+    graph = plan(load_spec(overrides=["recipes.bf16=[{quantize: {precision: bf16}}]"]))
+    assert [each.runtime for each in graph.candidates if each.name.startswith("bf16")] == ["openvino"]
+
+
+def test_recipes_for_hardware_that_is_not_here_are_left_out_and_said():
+    spec = load_spec(
+        overrides=[
+            "recipes.trt=[tensorrt]",
+            "recipes.bf16=[{quantize: {precision: bf16}}]",
+            "runtimes=[openvino,tensorrt]",
+        ]
+    )
+    here = plan(spec, machine=replace(passport(), gpu=None, flags=()))
+    assert set(here.skipped) == {"trt", "bf16"}
+    assert not [task.name for task in here.tasks if "trt" in task.name or "bf16" in task.name]
+    cluster = plan(spec)
+    assert cluster.task("tensorrt-trt-tensorrt").step == "tensorrt"
+
+
+def test_manual_approval_ends_before_promotion():
+    names = [task.name for task in plan(load_spec(overrides=["serve.approve=manual"])).tasks]
+    assert "promote" not in names
+    assert names[-1] == "report"
+
+
+def test_tuning_comes_before_training_when_asked_for():
+    graph = plan(load_spec(overrides=["tune.trials=3"]))
+    assert graph.task("train").inputs["study"] == "tune"
+
+
+def test_a_changed_gate_changes_only_what_depends_on_it():
+    before, after = (plan(load_spec(overrides=[*RECIPES, f"gates.max_drop={drop}"])) for drop in (0.01, 0.02))
+    changed = [new.name for old, new in zip(before.tasks, after.tasks, strict=True) if old != new]
+    assert changed == ["select"]
