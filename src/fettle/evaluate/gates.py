@@ -18,17 +18,17 @@ def judge(candidate: Evidence, baseline: Evidence, config: GateConfig) -> tuple[
 
     Args:
         candidate: Who is judged.
-        baseline: Who it is compared with; the baseline itself is only asked what is absolute.
+        baseline: Who it is compared with; the baseline itself passes what is relative to it.
         config: The floors.
     """
     verdicts = (gate(candidate, baseline, config) for gate in GATES[candidate.validation.task])
     return tuple(verdict for verdict in verdicts if verdict is not None)
 
 
-def max_drop(candidate: Evidence, baseline: Evidence, config: GateConfig) -> GateVerdict | None:
+def max_drop(candidate: Evidence, baseline: Evidence, config: GateConfig) -> GateVerdict:
     """Accuracy against the baseline's, image by image."""
     if candidate.name == baseline.name:
-        return None
+        return GateVerdict("max_drop", True, "It is the baseline, which the others are compared with.")
     paired = paired_difference(
         candidate.correct, baseline.correct, max_drop=config.max_drop, confidence=config.confidence
     )

@@ -39,6 +39,7 @@ def test_the_baseline_is_not_compared_with_itself(make_evidence) -> None:
     baseline = make_evidence(wrong=range(100))
     config = GateConfig(min_accuracy=0.9, class_floor=0.8)
     assert {each.name: each.passed for each in judge(baseline, baseline, config)} == {
+        "max_drop": True,
         "min_accuracy": False,
         "class_floor": True,
     }

@@ -54,7 +54,7 @@ def test_without_a_winner_the_artifact_says_why(run, tmp_path: Path) -> None:
 
 
 def test_refuses_what_was_not_measured_or_is_another_export(run, make_export, castings_dataset, tmp_path: Path) -> None:
-    validations, measured, names = run
+    validations, _, names = run
     config = BenchmarkConfig(rounds=3, batches=[1], threads=1)
     one = [("baseline-onnxruntime", names["baseline-onnxruntime"], "onnxruntime")]
     alone = benchmark(one, castings_dataset, tmp_path / "alone", config=config).path
