@@ -5,12 +5,16 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import urllib3
 
+from fettle import card
+from fettle.export.manifest import Export, Tensor, open_export
 from fettle.storage import Store, open_store
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "fettle-test", "AWS_SECRET_ACCESS_KEY": "fettle-test-secret"}
@@ -68,3 +72,46 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(tmp_path / "store", environ={})
     environ = request.getfixturevalue("minio_environ")
     return open_store(f"s3://models/{tmp_path.name}", environ=environ)
+
+
+ExportMaker = Callable[..., Export]
+
+
+@pytest.fixture(scope="session")
+def linear_export(tmp_path_factory: pytest.TempPathFactory) -> ExportMaker:
+    """Return a maker of tiny exports: softmax of a random linear map of the pixels; ``seed`` sets the weights."""
+
+    def make(*, seed: int = 0, size: int = 8, classes: tuple[str, ...] = ("ok", "defective", "unsure")) -> Export:
+        path = tmp_path_factory.mktemp("export") / "baseline"
+        with card.create(path, kind="export", name="baseline", config={"seed": seed}) as draft:
+            onnx.save(linear_model(seed, size, len(classes)), draft.path / "model.onnx")
+            Export(
+                path=draft.path,
+                task="classify",
+                classes=classes,
+                recipe="baseline",
+                format="onnx",
+                precision="float32",
+                runtimes=("onnxruntime", "openvino"),
+                input=Tensor("image", "uint8", (size, size, 3)),
+                outputs=(Tensor("probabilities", "float32", (len(classes),)),),
+            ).save()
+        return open_export(path)
+
+    return make
+
+
+def linear_model(seed: int, size: int, classes: int) -> onnx.ModelProto:
+    weights = np.random.default_rng(seed).normal(size=(size * size * 3, classes)).astype(np.float32) / 500
+    nodes = [
+        onnx.helper.make_node("Cast", ["image"], ["pixels"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("Flatten", ["pixels"], ["row"]),
+        onnx.helper.make_node("MatMul", ["row", "weights"], ["logits"]),
+        onnx.helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["N", size, size, 3])
+    answer = onnx.helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["N", classes])
+    graph = onnx.helper.make_graph(
+        nodes, "linear", [image], [answer], [onnx.numpy_helper.from_array(weights, "weights")]
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)

@@ -9,12 +9,12 @@ from fettle.storage import open_store
 
 
 def test_wrong_secret_is_explained(minio_environ: dict[str, str]) -> None:
-    with pytest.raises(StorageError, match="Check AWS_ACCESS_KEY_ID"):
+    with pytest.raises(StorageError, match="AWS_SECRET_ACCESS_KEY"):
         open_store("s3://models/x", environ={**minio_environ, "AWS_SECRET_ACCESS_KEY": "wrong-secret"})
 
 
 def test_unknown_key_is_explained(minio_environ: dict[str, str]) -> None:
-    with pytest.raises(StorageError, match="Check AWS_ACCESS_KEY_ID"):
+    with pytest.raises(StorageError, match="AWS_SECRET_ACCESS_KEY"):
         open_store("s3://models/x", environ={**minio_environ, "AWS_ACCESS_KEY_ID": "nobody"})
 
 

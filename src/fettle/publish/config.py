@@ -1,0 +1,168 @@
+"""``config.pbtxt`` from validated Python objects.
+
+https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from fettle.errors import ArtifactError, SpecError
+from fettle.export.manifest import Export, Tensor
+from fettle.spec.serve import ServeConfig
+
+LABELS = "labels.txt"
+DTYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "float16": "TYPE_FP16", "int32": "TYPE_INT32"}
+DTYPES |= {"int64": "TYPE_INT64"}
+KINDS = {"cpu": "KIND_CPU", "gpu": "KIND_GPU"}
+DEVICES = {"onnxruntime": ("cpu", "gpu"), "openvino": ("cpu",), "tensorrt": ("gpu",)}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """One version of a model as Triton serves it.
+
+    Attributes:
+        name: The model's name and its folder's.
+        version: The one version that the policy lets Triton serve.
+        backend: ``onnxruntime``, ``openvino`` or ``tensorrt``.
+        file: The model's file inside the version's folder.
+        inputs: Without the batch dimension.
+        outputs: Without the batch dimension; the first has the labels.
+        max_batch: Largest batch that the dynamic batcher forms.
+        preferred_batches: Sizes that it sends without waiting; empty: whatever has come together.
+        queue_delay_us: How long a request may wait for others.
+        instances: Execution instances a device.
+        device: ``cpu`` or ``gpu``.
+        warmup: Batch sizes that are run before the version is ready.
+        response_cache: Answer repeated requests from the server's cache.
+        parameters: Of the native backend, such as ``intra_op_thread_count``.
+
+    Raises:
+        SpecError: If a value is one that Triton would refuse.
+    """
+
+    name: str
+    version: int
+    backend: str
+    file: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    max_batch: int = 16
+    preferred_batches: tuple[int, ...] = ()
+    queue_delay_us: int = 0
+    instances: int = 1
+    device: str = "cpu"
+    warmup: tuple[int, ...] = (1,)
+    response_cache: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        for name in ("version", "max_batch", "instances"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.queue_delay_us < 0:
+            raise SpecError(f"`queue_delay_us` must not be negative, got {self.queue_delay_us}.")
+        if self.backend not in DEVICES:
+            raise SpecError(f"`backend` must be one of {', '.join(DEVICES)}, got {self.backend!r}.")
+        if self.device not in DEVICES[self.backend]:
+            choices = " or ".join(DEVICES[self.backend])
+            raise SpecError(f"`serve.device` must be {choices} for {self.backend}, got {self.device!r}.")
+        for batch in (*self.preferred_batches, *self.warmup):
+            if not 1 <= batch <= self.max_batch:
+                raise SpecError(f"A batch of {batch} is not between 1 and `max_batch` = {self.max_batch}.")
+        for tensor in (*self.inputs, *self.outputs):
+            if tensor.dtype not in DTYPES or any(size < 1 for size in tensor.shape):
+                raise SpecError(f"Triton cannot serve the tensor {tensor}.")
+
+    def render(self) -> str:
+        """Return the text of ``config.pbtxt``."""
+        message = pb.ModelConfig(
+            name=self.name,
+            backend=self.backend,
+            max_batch_size=self.max_batch,
+            default_model_filename=self.file,
+            version_policy=_policy(self.version),
+            input=[_tensor(tensor) for tensor in self.inputs],
+            output=[_tensor(tensor) for tensor in self.outputs],
+            dynamic_batching=pb.ModelDynamicBatching(
+                preferred_batch_size=self.preferred_batches, max_queue_delay_microseconds=self.queue_delay_us
+            ),
+            instance_group=[pb.ModelInstanceGroup(count=self.instances, kind=KINDS[self.device])],
+            model_warmup=[self._warmup(batch) for batch in self.warmup],
+        )
+        # A path below the model's folder: each version keeps its own labels.
+        message.output[0].label_filename = f"{self.version}/{LABELS}"
+        for name, value in sorted(self.parameters.items()):
+            message.parameters[name].string_value = value
+        if self.response_cache:
+            message.response_cache.enable = True
+        return str(text_format.MessageToString(message))
+
+    def _warmup(self, batch: int) -> "pb.ModelWarmup":
+        inputs = {
+            tensor.name: pb.ModelWarmup.Input(data_type=DTYPES[tensor.dtype], dims=tensor.shape, zero_data=True)
+            for tensor in self.inputs
+        }
+        return pb.ModelWarmup(name=f"batch-{batch}", batch_size=batch, inputs=inputs)
+
+
+def config_of(export: Export, runtime: str, *, name: str, version: int, serve: ServeConfig) -> ModelConfig:
+    """Return the configuration that serves ``export`` in ``runtime``."""
+    return ModelConfig(
+        name=name,
+        version=version,
+        backend=runtime,
+        file=export.file.name,
+        inputs=(export.input,),
+        outputs=export.outputs,
+        max_batch=serve.max_batch,
+        queue_delay_us=serve.queue_delay_us,
+        instances=serve.instances,
+        device=serve.device,
+        warmup=tuple(sorted({1, serve.max_batch})),
+        response_cache=serve.response_cache,
+        parameters=export.runtime_options(runtime),
+    )
+
+
+def served_version(text: str, *, source: str) -> int:
+    """Return the version that the policy in a ``config.pbtxt`` names.
+
+    Raises:
+        ArtifactError: If the text is none, or its policy names no single version.
+    """
+    try:
+        versions = list(text_format.Parse(text, pb.ModelConfig()).version_policy.specific.versions)
+    except text_format.ParseError as error:
+        raise ArtifactError(f"{source} is not a Triton configuration: {error}.") from None
+    if len(versions) != 1:
+        raise ArtifactError(
+            f"{source} names {versions or 'no version'} in its version policy: Fettle serves exactly one version, "
+            "write `version_policy { specific { versions: [N] } }`, or use another model name."
+        )
+    return int(versions[0])
+
+
+def check_name(name: str) -> str:
+    """Return a model's name if it can be that of a folder, an object and a URL's part.
+
+    Raises:
+        SpecError: If it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise SpecError(f"`model_name` must be letters, digits, '_', '.' and '-' without a leading dot, got {name!r}.")
+    return name
+
+
+def _policy(version: int) -> "pb.ModelVersionPolicy":
+    return pb.ModelVersionPolicy(specific=pb.ModelVersionPolicy.Specific(versions=[version]))
+
+
+def _tensor(tensor: Tensor) -> dict[str, object]:
+    return {"name": tensor.name, "data_type": DTYPES[tensor.dtype], "dims": tensor.shape}

@@ -1,0 +1,50 @@
+"""Rollback: an earlier version becomes the live one again. Nothing is deleted."""
+
+from fettle.errors import StorageError
+from fettle.publish.config import check_name
+from fettle.publish.repository import (
+    CONFIG,
+    Event,
+    Live,
+    commit,
+    history,
+    log_event,
+    now,
+    read_live,
+    read_record,
+    verify_version,
+)
+from fettle.storage import Store
+
+
+def rollback(store: Store, model_name: str, *, to: int | None = None, by: str = "") -> int:
+    """Make the version ``to`` live again, by default the one that the live version replaced, and return it.
+
+    Its own configuration comes back with it, so that labels, backend and batching are those it was promoted with.
+
+    Raises:
+        StorageError: If nothing is live, or there is no such version to go back to.
+        ArtifactError: If the earlier version is damaged.
+        ConflictError: If somebody else's promotion was faster.
+    """
+    live = read_live(store, check_name(model_name))
+    if live is None:
+        raise StorageError(f"{store.url}/{model_name} has no live version: promote one first.")
+    target = _target(store, model_name, live) if to is None else to
+    if target == live.version:
+        raise StorageError(f"{model_name}: version {target} is live already.")
+    before = history(store, model_name)
+    if target not in {event.version for event in before}:
+        promoted = ", ".join(str(version) for version in sorted({event.version for event in before}))
+        raise StorageError(f"{model_name}: version {target} was never promoted; `to` may be one of {promoted}.")
+    verify_version(store, read_record(store, model_name, target))
+    commit(store, model_name, store.read(f"{model_name}/{target}/{CONFIG}").decode(), replacing=live)
+    log_event(store, model_name, Event(now(), target, "rollback", by), before=before)
+    return target
+
+
+def _target(store: Store, model_name: str, live: Live) -> int:
+    previous = read_record(store, model_name, live.version).previous
+    if previous is None:
+        raise StorageError(f"{model_name}: version {live.version} is the first, there is none to roll back to.")
+    return previous
