@@ -1,0 +1,122 @@
+"""One pass of Torch-Pruning: a share of the channels goes, coupled channels together.
+
+The dependency graph is that of Fang et al. 2023 (https://arxiv.org/abs/2301.12900).
+"""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch_pruning as tp
+from torch import nn
+
+from fettle.errors import OptimizeError
+from fettle.spec import PruneConfig
+
+PRUNABLE = (nn.Conv2d, nn.Linear)
+# At most this share of a layer goes, or half of what the target leaves, so that none collapses.
+MAX_LAYER_RATIO = 0.75
+
+Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+
+IMPORTANCES: Mapping[str, Callable[[], Any]] = {
+    # Of the layer whose outputs go, alone (Li et al. 2017).
+    "l1": lambda: tp.importance.GroupMagnitudeImportance(p=1, group_reduction="first"),
+    # Of all coupled layers (Fang et al. 2023).
+    "group_norm": lambda: tp.importance.GroupMagnitudeImportance(p=2),
+    # First-order change of the loss (Molchanov et al. 2019); needs gradients.
+    "taylor": lambda: tp.importance.GroupTaylorImportance(),
+}
+
+
+def remove_channels(
+    model: nn.Module, config: PruneConfig, share: float, *, example_input: torch.Tensor, keep: Sequence[str]
+) -> nn.Module:
+    """Return a copy of ``model`` without the least important ``share`` of its channels.
+
+    Args:
+        model: Network in eval mode, with gradients for ``taylor``.
+        config: Importance, scope and width step.
+        share: Of all channels, in [0, 1); widths are rounded and no layer loses nearly all.
+        example_input: One batch, (N, 3, S, S) float32.
+        keep: Names of layers whose outputs stay.
+
+    Raises:
+        OptimizeError: If Torch-Pruning does not understand the network.
+    """
+    model = copy.deepcopy(model)
+    modules = dict(model.named_modules())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pruner = _AlignedPruner(
+                model,
+                example_input,
+                importance=IMPORTANCES[config.importance](),
+                global_pruning=config.scope == "global",
+                pruning_ratio=share,
+                ignored_layers=[modules[name] for name in keep],
+                round_to=config.width_step,
+            )
+            pruner.smallest_share = min(1 - MAX_LAYER_RATIO, (1 - config.ratio) / 2)
+            pruner.step()
+            with torch.no_grad():
+                model(example_input)
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise OptimizeError(f"Torch-Pruning cannot prune this network ({error}): choose another family.") from error
+    return model
+
+
+def accumulate_gradients(model: nn.Module, batches: Batches) -> None:
+    """Leave the gradients of the loss over ``batches`` in the weights.
+
+    Raises:
+        OptimizeError: If there is no image.
+    """
+    model.requires_grad_(True)
+    count = 0
+    for images, labels in batches:
+        nn.functional.cross_entropy(model(images), labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
+        count += len(labels)
+    if count == 0:
+        raise OptimizeError("`prune.importance: taylor` needs labelled images: the training split is empty.")
+
+
+def last_layer(model: nn.Module, example_input: torch.Tensor) -> str:
+    """Return the name of the layer that is called last: its outputs are the answer.
+
+    Raises:
+        OptimizeError: If no convolution and no linear layer is called.
+    """
+    called: list[str] = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: called.append(name))
+        for name, module in model.named_modules()
+        if isinstance(module, PRUNABLE)
+    ]
+    try:
+        with torch.no_grad():
+            model(example_input)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not called:
+        raise OptimizeError("The network has no convolution and no linear layer: there is nothing to prune.")
+    return called[-1]
+
+
+class _AlignedPruner(tp.pruner.BasePruner):  # type: ignore[misc]
+    """Rounds a layer's width to the *nearest* multiple, and leaves every layer its share.
+
+    The base class rounds down: a single unimportant channel would cost a whole step.
+    """
+
+    smallest_share: float = 1 - MAX_LAYER_RATIO
+
+    def _round_to(self, n_pruned: int, current_channels: int, round_to: int) -> int:
+        floor = min(current_channels, max(round_to, math.ceil(current_channels * self.smallest_share)))
+        width = max(round((current_channels - n_pruned) / round_to) * round_to, floor)
+        return max(current_channels - width, 0)

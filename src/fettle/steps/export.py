@@ -1,0 +1,53 @@
+"""Step ``export``: a trained model to an ONNX file that takes photographs and gives answers."""
+
+from pathlib import Path
+
+from fettle import card
+from fettle.card import Artifact
+from fettle.export import Export, Tensor
+from fettle.export.onnx import INPUT, export_onnx
+from fettle.export.served import find_head
+from fettle.models import Architecture, load_model
+
+
+def export(model: Path, out: Path, *, dataset: Path, recipe: str) -> Artifact:
+    """Export ``model`` to ONNX, pre- and post-processing inside.
+
+    Args:
+        model: ``model`` artifact.
+        out: Where the ``export`` artifact is written.
+        dataset: ``dataset`` artifact that it was trained on; how its images became square is recorded.
+        recipe: Name of the recipe, such as ``baseline``.
+
+    Raises:
+        ArtifactError: If an input is missing or altered.
+        OptimizeError: If the network cannot be exported, or the graph answers differently.
+    """
+    source, data = Artifact.open(model, kind="model"), card.read_card(dataset)
+    network, architecture = load_model(model)
+    resize = data.config.get("dataset", {}).get("resize", "squash")
+    config = {"recipe": recipe, "resize": resize}
+    with card.create(out, kind="export", name=recipe, config=config, parents={"model": source.card}) as draft:
+        manifest = describe(draft.path, architecture, recipe=recipe, resize=resize)
+        export_onnx(network, architecture, manifest.file)
+        manifest.save()
+        draft.summary.update(precision=manifest.precision, megabytes=round(manifest.file.stat().st_size / 1e6, 3))
+    return Artifact.open(out, kind="export")
+
+
+def describe(path: Path, architecture: Architecture, *, recipe: str, resize: str) -> Export:
+    """Return the manifest of a float32 ONNX export."""
+    size = architecture.image_size
+    outputs = find_head(architecture.task).outputs
+    return Export(
+        path=path,
+        task=architecture.task,
+        classes=architecture.classes,
+        recipe=recipe,
+        format="onnx",
+        precision="float32",
+        runtimes=("onnxruntime", "openvino"),
+        input=Tensor(INPUT, "uint8", (size, size, 3)),
+        outputs=tuple(Tensor(name, "float32", shape(len(architecture.classes))) for name, shape in outputs.items()),
+        resize=resize,
+    )
