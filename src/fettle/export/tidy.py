@@ -46,10 +46,10 @@ def _module_of(node: onnx.NodeProto, weights: set[str]) -> str:
     # A batch norm folded into its convolution leaves its scope there: the weight's name says more.
     weight = next((name for name in node.input if name in weights and name.endswith(".weight")), None)
     if weight is not None:
-    modules: list[str] = ast.literal_eval(scopes)[:-1]
+        return weight.removesuffix(".weight")
     scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "['']")
-    modules = ast.literal_eval(scopes)[:-1]
-    return next((str(name) for name in reversed(modules) if name), "graph")
+    modules: list[str] = ast.literal_eval(scopes)[:-1]
+    return next((name for name in reversed(modules) if name), "graph")
 
 
 def _strip(model: onnx.ModelProto) -> None:
