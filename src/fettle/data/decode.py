@@ -17,7 +17,7 @@ MIN_SIDE = 8
 MAX_PIXELS = 100_000_000
 
 
-class UnreadableImage(DataError):
+class UnreadableImageError(DataError):
     """An image file that cannot be used; the message is the reason without the file's name."""
 
 
@@ -46,7 +46,7 @@ def decode(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Photo:
         max_pixels: Images with more are refused on sight of their header, before memory is spent on them.
 
     Raises:
-        UnreadableImage: With the reason.
+        UnreadableImageError: With the reason.
     """
     try:
         with Image.open(source) as image:
@@ -54,25 +54,25 @@ def decode(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Photo:
             frames = getattr(image, "n_frames", 1)
             rgb = _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
-        raise UnreadableImage("is not an image (wrong magic bytes)") from None
+        raise UnreadableImageError("is not an image (wrong magic bytes)") from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(f"has more than {max_pixels} pixels") from None
+        raise UnreadableImageError(f"has more than {max_pixels} pixels") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, OverflowError) as error:
-        raise UnreadableImage(f"cannot be decoded: {error}") from None
+        raise UnreadableImageError(f"cannot be decoded: {error}") from None
     return Photo(np.asarray(rgb), (f"first of {frames} frames",) if frames > 1 else ())
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise UnreadableImage(f"has {width}x{height} pixels, more than {max_pixels}")
+        raise UnreadableImageError(f"has {width}x{height} pixels, more than {max_pixels}")
     if min(width, height) < MIN_SIDE:
-        raise UnreadableImage(f"has {width}x{height} pixels, a side is below {MIN_SIDE}")
+        raise UnreadableImageError(f"has {width}x{height} pixels, a side is below {MIN_SIDE}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
-        raise UnreadableImage("has float pixels, whose range is not known")
+        raise UnreadableImageError("has float pixels, whose range is not known")
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(values // 257, 0, 255).astype(np.uint8))

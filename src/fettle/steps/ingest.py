@@ -5,26 +5,39 @@ from pathlib import Path
 from fettle import card
 from fettle.card import Artifact
 from fettle.data.castings import make_castings
+from fettle.data.ingest import Progress
 from fettle.data.ingest import ingest as ingest_images
 from fettle.spec import DatasetConfig
 
 
-def ingest(source: Path, out: Path, *, dataset: DatasetConfig, image_size: int, task: str = "classify") -> Artifact:
+def ingest(
+    source: Path,
+    out: Path,
+    *,
+    dataset: DatasetConfig,
+    image_size: int,
+    task: str = "classify",
+    on_image: Progress | None = None,
+) -> Artifact:
     """Check, decode, resize and split the images at ``source``.
 
     Args:
-        source: Folder of images, or CSV file; it is never changed.
+        source: Folder of images, or CSV file; it is never changed. Castings are made there if it does not exist.
         out: Where the artifact is written.
         dataset: How labels are read, images resized and splits made.
         image_size: Height and width of the stored images in pixels.
         task: What the labels are for.
+        on_image: Called with the number of images decoded and their total.
 
     Raises:
         DataError: If the images or their labels cannot be used; nothing is written then.
     """
-    if dataset.layout == "castings" and not source.exists():
+    source, out = Path(source), Path(out)
+    if dataset.layout == "castings":
         make_castings(source, count=dataset.count)
     config = {"dataset": dataset.to_json(), "image_size": image_size, "task": task}
-    with card.create(out, kind="dataset", name=source.name, config=config) as draft:
-        draft.summary.update(ingest_images(source, draft.path, dataset, task=task, image_size=image_size))
+    with card.create(out, kind="dataset", name=source.stem, config=config) as draft:
+        draft.summary.update(
+            ingest_images(source, draft.path, dataset, task=task, image_size=image_size, on_image=on_image)
+        )
     return Artifact.open(out, kind="dataset")

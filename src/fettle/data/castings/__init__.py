@@ -5,23 +5,27 @@ bad model shows. The boxes of the defects lie beside the images, for detection.
 """
 
 import json
-import os
+import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from fettle.card import digest_file, digest_json
 from fettle.data.castings.defects import DEFECTS
 from fettle.data.castings.light import photograph
 from fettle.data.castings.parts import PARTS
 from fettle.data.castings.scene import OVERSAMPLING, Plane, Scene, pose
 from fettle.data.castings.surface import dirt, machining, material
 from fettle.errors import DataError
+from fettle.hardware import passport
+
+log = logging.getLogger("fettle")
 
 GENERATOR = 1  # raise it when images change
 BOXES = "boxes.json"
@@ -65,7 +69,7 @@ def make_casting(index: int, *, size: int = 128, seed: int = 0) -> Casting:
     dirt(scene, rng)
     boxes = []
     if is_defective(index):
-        for kind in rng.choice(list(DEFECTS), 1 + (rng.random() < 0.3), replace=False):
+        for kind in rng.choice(list(DEFECTS), rng.integers(1, 3), replace=False):
             boxes.append(_box(str(kind), DEFECTS[kind](scene, rng)))
     return Casting(photograph(scene, rng), tuple(boxes))
 
@@ -73,27 +77,67 @@ def make_casting(index: int, *, size: int = 128, seed: int = 0) -> Casting:
 def make_castings(folder: Path, *, count: int = 1500, size: int = 128, seed: int = 0) -> None:
     """Write ``ok/*.jpg``, ``defective/*.jpg`` and ``boxes.json`` into ``folder``, all or nothing.
 
+    The same castings that are there already are left as they are.
+
     Raises:
-        DataError: If ``folder`` exists.
+        DataError: If ``folder`` holds anything else, or cannot be written.
     """
-    if folder.exists():
-        raise DataError(f"{folder} exists: castings are made in a new folder.")
+    wanted = recipe(count=count, size=size, seed=seed)
+    if folder.exists() and any(folder.iterdir()):
+        _check_same(folder, wanted)
+        return
     partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    log.info("Making %d castings in %s.", count, folder)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        boxes = _write_images(partial, count=count, size=size, seed=seed)
+        files = {name: digest_file(partial / name) for name in boxes}
+        about = {**wanted, "digest": digest_json(files), "boxes": boxes}
+        (partial / BOXES).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        partial.rename(folder)
+    except OSError as error:
+        raise DataError(f"Could not make castings in {folder}: {error}. Choose another dataset.path.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def recipe(*, count: int = 1500, size: int = 128, seed: int = 0) -> dict[str, int]:
+    """Return what decides the images."""
+    return {"generator": GENERATOR, "count": count, "size": size, "seed": seed}
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return what ``boxes.json`` in ``folder`` says; nothing if it is missing or not ours."""
+    try:
+        about = json.loads((folder / BOXES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _check_same(folder: Path, wanted: dict[str, int]) -> None:
+    about = read_about(folder)
+    found = {key: about.get(key) for key in wanted}
+    if found != wanted:
+        raise DataError(
+            f"{folder} holds other images than the castings that are asked for ({wanted}, found {found}): remove it, "
+            "choose another dataset.path, or read what is there with dataset.layout=imagefolder."
+        )
+
+
+def _write_images(folder: Path, *, count: int, size: int, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Write the photographs and return the boxes on each. NumPy and OpenCV let go of the interpreter's lock."""
     for label in ("ok", "defective"):
-        (partial / label).mkdir(parents=True)
+        (folder / label).mkdir(parents=True)
 
     def write(index: int) -> tuple[str, list[dict[str, Any]]]:
         casting = make_casting(index, size=size, seed=seed)
         name = f"{casting.label}/casting_{index:05d}.jpg"
-        cv2.imwrite(str(partial / name), casting.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93])
+        Image.fromarray(casting.image).save(folder / name, quality=93)
         return name, [vars(box) for box in casting.boxes]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        boxes = dict(pool.map(write, range(count)))
-    about = {"generator": GENERATOR, "count": count, "size": size, "seed": seed, "boxes": boxes}
-    (partial / BOXES).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    partial.rename(folder)
+    with ThreadPoolExecutor(passport().cores) as pool:
+        return dict(pool.map(write, range(count)))
 
 
 def _box(kind: str, found: Plane) -> Box:

@@ -16,8 +16,8 @@ def blowhole(scene: Scene, rng: np.random.Generator) -> Plane:
     """Gas bubbles that broke the surface: small round pits, dark inside, with a lit far wall."""
     x, y = _place(scene, rng, 0.12, 0.9)
     found = np.zeros_like(scene.solid)
-    for _ in range(rng.integers(1, 5)):
-        size = scene.pixel * rng.uniform(2.6, 5.0)
+    for _ in range(rng.integers(3, 8)):
+        size = scene.pixel * rng.uniform(2.2, 4.5)
         du, dv = scene.uv[0] - x, scene.uv[1] - y
         distance = np.hypot(du * rng.uniform(0.8, 1.25), dv * rng.uniform(0.8, 1.25))
         pit = (1 - step(distance, size, 0.8 * size)) * scene.solid
@@ -55,8 +55,8 @@ def crack(scene: Scene, rng: np.random.Generator) -> Plane:
 
 def chip(scene: Scene, rng: np.random.Generator) -> Plane:
     """A piece broken out of the rim: a rough, paler bite with an uneven edge."""
-    angle, size = rng.uniform(0, 2 * np.pi), scene.pixel * rng.uniform(7, 13)
-    u, v = np.cos(angle), np.sin(angle)
+    u, v = _place(scene, rng, 0.95, 1)
+    size = scene.pixel * rng.uniform(7, 13)
     rough = noise(scene.solid.shape, 3 * OVERSAMPLING, rng)
     distance = np.hypot(scene.uv[0] - u, scene.uv[1] - v) + 0.15 * size * rough
     bite = (1 - step(distance, size, 2 * scene.pixel)) * scene.solid

@@ -29,8 +29,8 @@ def shade(scene: Scene, rng: np.random.Generator) -> Plane:
 
 def expose(light: Plane, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Focus, vignetting, white balance, exposure, shot and read noise, and the sRGB curve."""
-    light = cv2.GaussianBlur(light, (0, 0), OVERSAMPLING * rng.uniform(0.25, 0.55))
-    light = cv2.resize(light, (size, size), interpolation=cv2.INTER_AREA)
+    focused = cv2.GaussianBlur(light, (0, 0), OVERSAMPLING * rng.uniform(0.25, 0.55))
+    light = np.asarray(cv2.resize(focused, (size, size), interpolation=cv2.INTER_AREA), np.float32)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     light *= (1 - rng.uniform(0.05, 0.25) * (x * x + y * y))[..., None]
     light *= rng.uniform(0.8, 1.25) * rng.uniform(0.94, 1.06, 3)

@@ -17,7 +17,7 @@ def disc(scene: Scene, rng: np.random.Generator) -> None:
         groove = np.abs(radius - rng.uniform(0.4, 0.85))
         scene.height -= rng.uniform(0.02, 0.05) * (1 - step(groove, rng.uniform(0.015, 0.03), SOFT))
     _hub(scene, rng)
-    if rng.random() < 0.75:
+    if rng.random() < 0.6:
         _bolt_holes(scene, rng)
 
 
@@ -33,8 +33,6 @@ def impeller(scene: Scene, rng: np.random.Generator) -> None:
     vane *= step(radius, inner, SOFT) * (1 - step(radius, outer, SOFT))
     scene.height += rng.uniform(0.06, 0.14) * vane
     _hub(scene, rng)
-    if rng.random() < 0.3:
-        _bolt_holes(scene, rng)
 
 
 PARTS: Mapping[str, Callable[[Scene, np.random.Generator], None]] = {"disc": disc, "impeller": impeller}
@@ -59,11 +57,12 @@ def _hub(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def _bolt_holes(scene: Scene, rng: np.random.Generator) -> None:
-    count, circle, size = rng.integers(3, 9), rng.uniform(0.45, 0.72), rng.uniform(0.035, 0.065)
+    count, circle, size = rng.integers(3, 7), rng.uniform(0.5, 0.7), rng.uniform(0.05, 0.065)
     sector = 2 * np.pi / count
     angle = scene.angle + rng.uniform(0, sector)
     angle = (angle / sector - np.round(angle / sector)) * sector
     distance = np.hypot(scene.radius * np.cos(angle) - circle, scene.radius * np.sin(angle))
+    scene.height -= 0.03 * (1 - step(distance, 1.7 * size, SOFT))  # counterbore
     _drill(scene, distance, size)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from fettle.data.castings.scene import OVERSAMPLING, Plane, Scene, noise, step
 
 METALS = ((0.30, 0.30, 0.32), (0.46, 0.47, 0.49), (0.36, 0.35, 0.34), (0.40, 0.35, 0.27), (0.36, 0.25, 0.22))
-TABLES = ((0.05, 0.05, 0.06), (0.16, 0.16, 0.17), (0.32, 0.33, 0.35), (0.08, 0.11, 0.16), (0.28, 0.24, 0.19))
+TABLES = ((0.05, 0.05, 0.06), (0.12, 0.12, 0.13), (0.08, 0.10, 0.14), (0.13, 0.11, 0.09))
 
 
 def material(scene: Scene, rng: np.random.Generator) -> None:
@@ -15,9 +15,9 @@ def material(scene: Scene, rng: np.random.Generator) -> None:
     scene.paint(np.ones_like(scene.solid), table * rng.uniform(0.7, 1.2))
     scene.paint(scene.solid, metal * rng.uniform(0.75, 1.25))
     skin = noise(scene.solid.shape, OVERSAMPLING * rng.uniform(0.8, 2.0), rng)
-    scene.height += scene.pixel * rng.uniform(0.02, 0.08) * skin
+    scene.height += scene.pixel * rng.uniform(0.02, 0.06) * skin
     scene.tone(1 + rng.uniform(0.02, 0.05) * skin)
-    scene.tone(1 + rng.uniform(0.02, 0.08) * noise(scene.solid.shape, scene.solid.shape[0] / 5, rng))
+    scene.tone(1 + rng.uniform(0.02, 0.05) * noise(scene.solid.shape, scene.solid.shape[0] / 5, rng))
 
 
 def machining(scene: Scene, rng: np.random.Generator) -> None:
@@ -30,16 +30,16 @@ def machining(scene: Scene, rng: np.random.Generator) -> None:
     position = (along + 2) / (1.5 * scene.pixel)
     marks = np.interp(position, np.arange(1024), profile / profile.std()).astype(np.float32)
     face = scene.solid * step(scene.radius, rng.uniform(0, 0.3), 0.05)
-    scene.height += scene.pixel * rng.uniform(0.1, 0.3) * marks * face
+    scene.height += scene.pixel * rng.uniform(0.08, 0.22) * marks * face
     scene.tone(1 + rng.uniform(0.0, 0.06) * marks * face)
 
 
 def dirt(scene: Scene, rng: np.random.Generator) -> None:
     """Dust, stains and wipe marks: colour without relief, on good and bad parts alike."""
-    for _ in range(rng.integers(0, 4)):
-        scene.tone(1 + rng.uniform(-0.22, 0.15) * _blot(scene, rng.uniform(0.08, 0.35), rng))
+    for _ in range(rng.integers(0, 3)):
+        scene.tone(1 + rng.uniform(-0.18, 0.1) * _blot(scene, rng.uniform(0.08, 0.35), rng))
     dust = np.zeros_like(scene.solid)
-    for _ in range(rng.integers(0, 14)):
+    for _ in range(rng.integers(0, 8)):
         _speck(dust, rng)
     scene.paint(dust * rng.uniform(0.3, 0.8), rng.choice([0.75, 0.08], p=[0.7, 0.3]))
 
