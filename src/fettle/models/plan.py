@@ -14,6 +14,7 @@ from fettle.errors import ArtifactError
 from fettle.models.architecture import Plan
 
 Sizes = dict[str, int]
+Shapes = dict[str, tuple[int, ...]]
 
 
 def read_plan(model: nn.Module) -> dict[str, Sizes]:
@@ -50,7 +51,7 @@ def _read(module: nn.Module) -> Sizes:
 def _write(module: nn.Module, sizes: Sizes) -> None:
     layer = _layer(module)
     if layer is None:
-        shapes = {name: (size,) for name, size in sizes.items()}
+        shapes: Shapes = {name: (size,) for name, size in sizes.items()}
     else:
         for name, size in sizes.items():
             setattr(module, name, size if isinstance(getattr(module, name), int) else (size,))
@@ -76,7 +77,7 @@ def _as_int(value: int | tuple[int, ...]) -> int:
     return value if isinstance(value, int) else prod(value)
 
 
-def _conv_shapes(conv: nn.Conv2d) -> dict[str, tuple[int, ...]]:
+def _conv_shapes(conv: nn.Conv2d) -> Shapes:
     kernel = tuple(conv.kernel_size)
     return {
         "weight": (conv.out_channels, conv.in_channels // conv.groups, *kernel),
@@ -84,7 +85,7 @@ def _conv_shapes(conv: nn.Conv2d) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _batch_norm_shapes(norm: nn.BatchNorm2d) -> dict[str, tuple[int, ...]]:
+def _batch_norm_shapes(norm: nn.BatchNorm2d) -> Shapes:
     return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (norm.num_features,))
 
 
@@ -94,7 +95,7 @@ _WIDTHS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Linear: ("in_features", "out_features"),
     nn.LayerNorm: ("normalized_shape",),
 }
-_SHAPES: dict[type[nn.Module], Callable[..., dict[str, tuple[int, ...]]]] = {
+_SHAPES: dict[type[nn.Module], Callable[..., Shapes]] = {
     nn.Conv2d: _conv_shapes,
     nn.modules.batchnorm._BatchNorm: _batch_norm_shapes,
     nn.Linear: lambda linear: {

@@ -75,7 +75,9 @@ def build_model(architecture: Architecture, *, weights: str = "none") -> nn.Modu
 
 def _find(task: str, name: str) -> Family:
     known = _discovered()
-    builder = known.get((task, name)) or _FALLBACKS.get(task, lambda _: None)(name)
+    builder = known.get((task, name))
+    if builder is None and task in _FALLBACKS:
+        builder = _FALLBACKS[task](name)
     if builder is None:
         names = [*family_names(task), *_fallback_names(task)]
         near = difflib.get_close_matches(name, names, n=3)

@@ -1,6 +1,6 @@
 """``efficientnet_b3`` with CBAM attention after its last stages."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -46,6 +46,6 @@ def efficientnet_b3(
     )
     if cbam:
         for stage in CBAM_STAGES:
-            blocks: nn.Sequential = model.blocks[stage]
-            blocks.append(CBAM(blocks[-1].conv_pwl.out_channels))
+            blocks = cast(nn.Sequential, cast(nn.Sequential, model.blocks)[stage])
+            blocks.append(CBAM(cast(nn.Conv2d, blocks[-1].conv_pwl).out_channels))
     return model

@@ -1,9 +1,11 @@
 """``resnet50`` with a deep, strongly regularized head for small sets of defect images."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
+from fettle.errors import SpecError
 from fettle.models.registry import register
 from fettle.models.timm_model import build_timm
 
@@ -20,7 +22,9 @@ def resnet50(classes: int, *, image_size: int, pretrained: bool, head: str = "de
         **options: See :func:`fettle.models.timm_model.build_timm`.
     """
     model = build_timm("resnet50", classes, image_size=image_size, pretrained=pretrained, **options)
-    model.fc = _HEADS[head](model.num_features, classes)
+    if head not in HEADS:
+        raise SpecError(f"`model.options.head` must be one of {', '.join(HEADS)}, got {head!r}.")
+    model.fc = HEADS[head](model.num_features, classes)
     return model
 
 
@@ -33,4 +37,4 @@ def defect_head(features: int, classes: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-_HEADS = {"defect": defect_head, "linear": nn.Linear}
+HEADS: dict[str, Callable[[Any, int], nn.Module]] = {"defect": defect_head, "linear": nn.Linear}

@@ -1,0 +1,104 @@
+"""Step ``train``: a ``dataset`` in, a fitted ``model`` out."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fettle import card
+from fettle.card import Artifact, Card, digest_file
+from fettle.data.dataset import Dataset, open_dataset
+from fettle.errors import SpecError
+from fettle.models.architecture import Architecture
+from fettle.models.files import save_model
+from fettle.models.registry import build_model
+from fettle.spec import ModelConfig, TrainConfig
+from fettle.train.fit import FitResult, fit
+from fettle.train.recorder import HISTORY
+
+
+def train(dataset: Path, out: Path, *, model: ModelConfig, train: TrainConfig, work: Path | None = None) -> Artifact:
+    """Fit a network from ``model.weights``.
+
+    Args:
+        dataset: Artifact of kind ``dataset``.
+        out: Where the artifact is written.
+        model: Family, options and initial weights.
+        train: How to fit.
+        work: Folder for checkpoints, by default ``.<out>.work`` beside ``out``. It outlives a killed process, so that
+            the same call goes on from there, and is removed after success.
+
+    Raises:
+        SpecError: If the family, an option or the weights do not fit.
+        TrainError: If training diverges or is interrupted.
+        ArtifactError: If the data set or the weights cannot be read.
+    """
+    data = open_dataset(dataset)
+    work = work or work_folder(out)
+    architecture = make_architecture(data, model)
+    result = fit(initial_model(architecture, model, seed=train.seed), architecture, data, train, folder=work)
+    config = {"model": model.to_json(), "train": train.to_json()}
+    parents = {"dataset": data.artifact.card, **_weights_parent(model.weights, config)}
+    return write_model(out, result, architecture, work, config=config, parents=parents)
+
+
+def make_architecture(data: Dataset, model: ModelConfig) -> Architecture:
+    """Return the network that ``model`` asks for, with the classes of ``data``.
+
+    Raises:
+        SpecError: If the images were stored at another size.
+    """
+    if model.image_size != data.image_size:
+        raise SpecError(
+            f"`model.image_size` is {model.image_size}, but the data set holds {data.image_size} px: ingest again."
+        )
+    return Architecture(data.task, model.family, data.classes, model.image_size, model.options)
+
+
+def initial_model(architecture: Architecture, model: ModelConfig, *, seed: int) -> torch.nn.Module:
+    """Build the network; the same seed gives the same weights."""
+    torch.manual_seed(seed)
+    return build_model(architecture, weights=model.weights)
+
+
+def work_folder(out: Path) -> Path:
+    return out.with_name(f".{out.name}.work")
+
+
+def write_model(
+    out: Path,
+    result: FitResult,
+    architecture: Architecture,
+    work: Path,
+    *,
+    config: Mapping[str, Any],
+    parents: Mapping[str, Card],
+) -> Artifact:
+    """Write a ``model`` artifact of what was fitted, then remove ``work``."""
+    with card.create(out, kind="model", name=architecture.family, config=config, parents=parents) as draft:
+        save_model(draft.path, result.model, architecture)
+        shutil.copy(work / HISTORY, draft.path)
+        shutil.copytree(work / "log", draft.path / "log")
+        draft.summary.update(
+            best=dict(result.best),
+            epochs=len(result.history),
+            precision=result.precision,
+            parameters=sum(parameter.numel() for parameter in result.model.parameters()),
+            train_seconds=round(sum(row["seconds"] for row in result.timing), 1),
+            images_per_second=max(row["images_per_second"] for row in result.timing),
+        )
+    shutil.rmtree(work, ignore_errors=True)
+    return Artifact.open(out, kind="model")
+
+
+def _weights_parent(weights: str, config: dict[str, Any]) -> dict[str, Card]:
+    """Name what the network started from: an artifact becomes a parent, a file's digest goes into the card."""
+    path = Path(weights)
+    if weights in ("none", "imagenet"):
+        return {}
+    if path.is_dir():
+        return {"weights": card.read_card(path)}
+    config["weights"] = digest_file(path)
+    return {}

@@ -1,0 +1,178 @@
+"""Batches of a data set: which images, in which order, augmented how, all decided by the seed.
+
+An image's augmentation depends on (seed, epoch, place in the epoch) and on nothing that a process holds. So the same
+images come whatever the number of workers, and after any interruption.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from fettle.data.dataset import Dataset, Subset
+from fettle.hardware import passport
+from fettle.spec.train import TrainConfig
+
+Augment = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+Keys = tuple[NDArray[np.int64], NDArray[np.uint32]]  # rows of the subset, and a seed for each
+Batch = tuple[torch.Tensor, torch.Tensor]  # (N, S, S, 3) uint8, (N,) int64
+EVAL_BATCH = 4  # batches without gradients may be this much larger
+
+
+class BatchSampler(Sampler[Keys]):
+    """The batches of an epoch: rows of the subset, shuffled or drawn by weight, and the seeds of their augmentation.
+
+    The batches of an epoch differ by one image at most: none is dropped, and none has a single image (which batch
+    norm could not use).
+
+    Args:
+        count: Images in the subset.
+        batch_size: Largest batch.
+        seed: Seed of the run.
+        weights: (N,) chances to be drawn, with replacement; ``None`` shuffles.
+        rank: Which of ``world`` processes this one is; each sees its share of every epoch.
+        world: Processes that train together.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        *,
+        seed: int,
+        weights: NDArray[np.float64] | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.count, self.seed, self.weights = count, seed, weights
+        self.rank, self.world = rank, world
+        self.batches = math.ceil(math.ceil(count / world) / batch_size)
+        self.epoch, self.start = 0, 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Keys]:
+        rows, seeds = self._draw(np.random.SeedSequence([self.seed, self.epoch]))
+        batches = zip(np.array_split(rows, self.batches), np.array_split(seeds, self.batches), strict=True)
+        return iter(list(batches)[self.start :])
+
+    def _draw(self, entropy: np.random.SeedSequence) -> Keys:
+        generator = np.random.default_rng(entropy)
+        if self.weights is None:
+            rows = generator.permutation(self.count)
+        else:
+            rows = generator.choice(self.count, size=self.count, p=self.weights / self.weights.sum())
+        rows = np.resize(rows, math.ceil(self.count / self.world) * self.world)
+        seeds = entropy.generate_state(len(rows)).astype(np.uint32)
+        return rows[self.rank :: self.world], seeds[self.rank :: self.world]
+
+
+class Images(TorchDataset[Batch]):
+    """A subset that is indexed by whole batches: no collation, one copy."""
+
+    def __init__(self, subset: Subset, augment: Augment | None = None) -> None:
+        self.subset, self.augment = subset, augment
+
+    def __getitem__(self, keys: Keys) -> Batch:
+        rows, seeds = keys
+        images = self.subset.images[rows]
+        if self.augment is not None:
+            images = np.stack([self.augment(image, int(seed)) for image, seed in zip(images, seeds, strict=True)])
+        return torch.from_numpy(images), torch.from_numpy(self.subset.labels[rows])
+
+
+class TrainLoader(DataLoader[Batch]):
+    """A loader that can be saved in the middle of an epoch and goes on with the next batch."""
+
+    def __init__(self, images: Images, sampler: BatchSampler, **kwargs: Any) -> None:
+        super().__init__(images, batch_size=None, sampler=sampler, **kwargs)
+        self.order, self.epoch, self.done = sampler, 0, 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self.order.epoch, self.order.start = self.epoch, self.done
+        for batch in super().__iter__():
+            self.done += 1
+            if self.done == len(self):
+                self.epoch, self.done = self.epoch + 1, 0
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.done = state["epoch"], state["done"]
+
+
+class Batches(pl.LightningDataModule):
+    """Training batches; for validation the ``val`` split and as many training images, both without augmentation."""
+
+    def __init__(self, dataset: Dataset, config: TrainConfig) -> None:
+        super().__init__()
+        self.train, self.val = dataset.subset("train"), dataset.subset("val")
+        self.config = config
+        self.weights = image_weights(self.train.labels, dataset.class_weights, config.balance.sampling)
+
+    def train_dataloader(self) -> TrainLoader:
+        config = self.config
+        augment = _augmenter(config.augment) if config.augment else None
+        workers = default_workers(augments=augment is not None) if config.workers is None else config.workers
+        sampler = BatchSampler(
+            len(self.train), config.batch_size, seed=config.seed, weights=self.weights, **self._share()
+        )
+        return TrainLoader(
+            Images(self.train, augment),
+            sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_single_thread,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        chosen = np.random.default_rng(self.config.seed).permutation(len(self.train))[: len(self.val)]
+        return [self._plain(self.val, np.arange(len(self.val))), self._plain(self.train, np.sort(chosen))]
+
+    def _plain(self, subset: Subset, rows: NDArray[np.int64]) -> DataLoader[Batch]:
+        share = self._share()
+        rows = rows[share["rank"] :: share["world"]]
+        count = max(math.ceil(len(rows) / (self.config.batch_size * EVAL_BATCH)), 1)
+        batches: list[Keys] = [(part, np.zeros(len(part), np.uint32)) for part in np.array_split(rows, count)]
+        return DataLoader(Images(subset), batch_size=None, sampler=batches)
+
+    def _share(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world": trainer.world_size} if trainer else {"rank": 0, "world": 1}
+
+
+def image_weights(
+    labels: NDArray[np.int64], class_weights: NDArray[np.float64], exponent: float
+) -> NDArray[np.float64] | None:
+    """Return each image's chance to be drawn, (N,), or ``None`` where every image is drawn once."""
+    weights = class_weights[labels] ** exponent
+    return None if np.allclose(weights, weights[0]) else weights
+
+
+def default_workers(*, augments: bool) -> int:
+    """Return how many augmenting processes pay: none without augmentation, else the cores but one, at most 8."""
+    return min(passport().cores - 1, 8) if augments else 0
+
+
+def _augmenter(transforms: list[dict[str, Any]]) -> Augment:
+    from fettle.data.augment import augmenter  # imports albumentations: seconds
+
+    return augmenter(transforms)
+
+
+def _single_thread(_: int) -> None:
+    """Workers are processes already: OpenCV's own threads would fight with the training step for the cores."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,198 @@
+"""Fit a network to a data set; whatever interrupts it, the same call goes on where it was."""
+
+import hashlib
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
+
+from fettle.card import digest_json
+from fettle.data.dataset import Dataset
+from fettle.errors import SpecError, TrainError
+from fettle.models.architecture import Architecture
+from fettle.models.weights import read_weights
+from fettle.spec.train import DistilConfig, TrainConfig
+from fettle.train.batches import Batches
+from fettle.train.files import BEST, LAST, RUN, write_json
+from fettle.train.module import Fitter
+from fettle.train.objectives import OBJECTIVES
+from fettle.train.precision import choose_precision
+from fettle.train.recorder import Recorder, Row, interrupted
+from fettle.train.regularize import Distillation
+from fettle.train.trainer import make_trainer, quiet
+
+log = logging.getLogger("fettle")
+NO_EFFECT = {"workers", "trackers"}  # keys of TrainConfig that do not change the weights
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training gave.
+
+    Attributes:
+        model: The network with the weights of the best epoch, in eval mode on the CPU.
+        history: A row an epoch: losses, metrics, gap, learning rate, gradient norm.
+        best: The row of the best epoch.
+        timing: Seconds and images per second of each epoch.
+        precision: Arithmetic that was used.
+    """
+
+    model: nn.Module
+    history: tuple[Row, ...]
+    best: Row
+    timing: tuple[Row, ...]
+    precision: str
+
+
+def fit(
+    model: nn.Module,
+    architecture: Architecture,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    folder: Path,
+    teacher: nn.Module | None = None,
+    distil: DistilConfig | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> FitResult:
+    """Train ``model`` in place on the train split and keep the epoch that is best on the val split.
+
+    A checkpoint is written after every epoch, and at SIGTERM. A call with the same arguments and ``folder`` goes on
+    from it, on a CPU to the very weights that an uninterrupted run would have given.
+
+    Args:
+        model: Network of ``architecture``, with its initial weights.
+        architecture: Gives task, classes, mean and std.
+        dataset: Images and labels.
+        config: How to train.
+        folder: Checkpoints, ``history.jsonl`` and ``log/``; made if needed. A run with other arguments that was left
+            there is discarded.
+        teacher: Network to learn from, with the same outputs; needs ``distil``.
+        distil: How much to learn from it.
+        on_epoch: Called with each row of the history; what it raises ends training.
+
+    Raises:
+        SpecError: If a key of ``config`` does not suit the task, Lightning or this machine.
+        TrainError: If the loss is not finite, training was interrupted, or the disk is full.
+    """
+    objective = OBJECTIVES[architecture.task]
+    _check(config, dataset, objective.monitors, teacher=teacher, distil=distil)
+    precision = _begin(folder, model, architecture, dataset, config, teacher=teacher, distil=distil)
+    config = config.model_copy(update={"precision": precision})
+    recorder = Recorder(
+        folder,
+        monitor={"loss": "val_loss"}.get(config.monitor, config.monitor),
+        maximize=objective.monitors[config.monitor] == "max",
+        patience=config.patience,
+        on_epoch=on_epoch,
+    )
+    fitter = Fitter(
+        model,
+        architecture,
+        objective,
+        objective.criterion(config, dataset.class_weights),
+        config,
+        Distillation(teacher, distil) if teacher is not None and distil is not None else None,
+    )
+    _run(fitter, Batches(dataset, config), recorder, folder)
+    model.load_state_dict(read_weights(folder / BEST))
+    return FitResult(
+        model=model.to("cpu").eval(),
+        history=tuple(recorder.history),
+        best=recorder.best,
+        timing=tuple(recorder.timing),
+        precision=precision,
+    )
+
+
+def _run(fitter: Fitter, batches: Batches, recorder: Recorder, folder: Path) -> None:
+    config = fitter.config
+    last = folder / LAST
+    with quiet():
+        trainer = make_trainer(config, folder, [recorder], precision=config.precision)
+        try:
+            trainer.fit(fitter, batches, ckpt_path=last if last.exists() else None, weights_only=True)
+        except SIGTERMException:
+            raise interrupted(folder) from None
+        except SystemExit as error:  # Lightning's answer to Ctrl-C
+            raise interrupted(folder) from error
+    if not trainer.is_global_zero:
+        sys.exit(0)  # a helper process that Lightning's DDP launcher started: the first one goes on alone
+
+
+def _check(
+    config: TrainConfig,
+    dataset: Dataset,
+    monitors: Mapping[str, str],
+    *,
+    teacher: nn.Module | None,
+    distil: DistilConfig | None,
+) -> None:
+    if config.monitor not in monitors:
+        raise SpecError(f"`train.monitor` must be one of {', '.join(monitors)}, got {config.monitor!r}.")
+    if (teacher is None) != (distil is None):
+        raise SpecError("`distil` needs a teacher, and a teacher needs `distil`: give both or neither.")
+    for split in ("train", "val"):
+        if not len(dataset.subset(split)):
+            raise TrainError(f"The data set has no {split} images: set `dataset.split.{split}` or add some.")
+
+
+def _begin(
+    folder: Path,
+    model: nn.Module,
+    architecture: Architecture,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    teacher: nn.Module | None,
+    distil: DistilConfig | None,
+) -> str:
+    """Take up the run in ``folder`` if it is this one, else start afresh; return its precision."""
+    identity = digest_json(
+        {
+            "dataset": dataset.artifact.card.digest,
+            "architecture": architecture.to_json(),
+            "config": config.model_dump(mode="json", exclude=NO_EFFECT),
+            "distil": distil and distil.to_json(),
+            "weights": [digest_weights(network) for network in (model, teacher) if network is not None],
+        }
+    )
+    run = _read_run(folder / RUN)
+    if run.get("identity") == identity:
+        if (folder / LAST).exists():
+            log.info("going on with the run in %s", folder)
+        return run["precision"]
+    if run:
+        log.warning("the unfinished run in %s had other settings: starting afresh", folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    device = torch.device("cuda" if _uses_cuda(config) else "cpu")
+    precision = choose_precision(config.precision, model, image_size=architecture.image_size, device=device)
+    write_json(folder / RUN, {"identity": identity, "precision": precision})
+    return precision
+
+
+def _uses_cuda(config: TrainConfig) -> bool:
+    return torch.cuda.is_available() and config.trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
+
+
+def _read_run(file: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def digest_weights(model: nn.Module) -> str:
+    """Return a digest of every parameter and buffer."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""MixUp and distillation: what changes a batch or its loss."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fettle.spec.train import DistilConfig
+
+
+def mixup(images: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Blend every image and target with another one of the batch (Zhang et al. 2018, arXiv:1710.09412).
+
+    Args:
+        images: (N, 3, H, W) float.
+        targets: (N, C) float distributions.
+        alpha: Of the Beta distribution that the share is drawn from, once a batch.
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample().to(images.device)
+    partner = torch.randperm(len(images), device=images.device)
+    return torch.lerp(images[partner], images, share), torch.lerp(targets[partner], targets, share)
+
+
+class Distillation:
+    """Learn from a teacher's logits beside the labels (Hinton, Vinyals, Dean 2015, arXiv:1503.02531).
+
+    The teacher sees the same images as the student, mixed or not. It is no submodule of anything: it is neither
+    trained nor saved.
+    """
+
+    def __init__(self, teacher: nn.Module, config: DistilConfig) -> None:
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.config = config
+
+    def __call__(self, loss: torch.Tensor, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Blend ``loss`` with the distillation loss of a batch.
+
+        Args:
+            loss: Of the labels, a scalar.
+            images: (N, 3, H, W), as the student saw them.
+            logits: (N, C) of the student.
+        """
+        with torch.no_grad():
+            taught = self.teacher(images)
+        return torch.lerp(loss, soft_loss(logits, taught, self.config.temperature), self.config.weight)
+
+
+def soft_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    """T^2 KL(teacher || student) of softened distributions, mean over images.
+
+    T^2 keeps the gradient as large as at temperature 1.
+    """
+    return temperature**2 * F.kl_div(
+        F.log_softmax(logits.float() / temperature, dim=1),
+        F.log_softmax(teacher.float() / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
