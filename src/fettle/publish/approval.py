@@ -17,22 +17,24 @@ class SignOff:
     """Who approved what.
 
     Attributes:
+        candidate: Name of what was approved.
+        runtime: Runtime in which the files were judged.
+        files: Digest of each file of the model by its name.
         by: A person's name, or ``gates``.
         reason: Why, in words; the gates' own words where they approved.
         at: ISO time, UTC.
-        runtime: Runtime in which the files were judged.
-        files: Digest of each file of the model by its name.
     """
 
+    candidate: str
+    runtime: str
+    files: Mapping[str, str]
     by: str
     reason: str
     at: str
-    runtime: str
-    files: Mapping[str, str]
 
 
-def approve(export: Export, runtime: str, *, by: str, reason: str) -> SignOff:
-    """Record a person's approval of the export's files in one runtime.
+def approve(export: Export, runtime: str, *, by: str, reason: str, candidate: str | None = None) -> SignOff:
+    """Record a person's approval of the export's files in one runtime, whatever the gates said.
 
     Raises:
         SpecError: If the person or the reason is missing, or the export does not run there.
@@ -41,7 +43,7 @@ def approve(export: Export, runtime: str, *, by: str, reason: str) -> SignOff:
         raise SpecError(f"`by` must name the person who approves, got {by!r}.")
     if not reason.strip():
         raise SpecError("`reason` must say why this model may be served.")
-    return _sign(export, runtime, by=by.strip(), reason=reason.strip())
+    return _sign(candidate or f"{export.recipe}-{runtime}", export, runtime, by=by.strip(), reason=reason.strip())
 
 
 def approve_by_gates(export: Export, candidate: Candidate) -> SignOff:
@@ -56,7 +58,7 @@ def approve_by_gates(export: Export, candidate: Candidate) -> SignOff:
     if not candidate.gates:
         raise GateError(f"{candidate.name} has no gate report: select it with gates, or let a person approve it.")
     words = " ".join(gate.words for gate in candidate.gates)
-    return _sign(export, candidate.runtime, by=GATES, reason=words)
+    return _sign(candidate.name, export, candidate.runtime, by=GATES, reason=words)
 
 
 def check_sign_off(sign_off: SignOff | None, export: Export, runtime: str) -> SignOff:
@@ -92,8 +94,8 @@ def file_digests(export: Export) -> dict[str, str]:
     return {file.name: digest_file(file) for file in export.files}
 
 
-def _sign(export: Export, runtime: str, *, by: str, reason: str) -> SignOff:
+def _sign(candidate: str, export: Export, runtime: str, *, by: str, reason: str) -> SignOff:
     if runtime not in export.runtimes:
         raise SpecError(f"{export.path} runs in {', '.join(export.runtimes)}, not in {runtime!r}.")
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return SignOff(by, reason, now, runtime, file_digests(export))
+    return SignOff(candidate, runtime, file_digests(export), by, reason, now)

@@ -15,6 +15,8 @@ from fettle.export.manifest import Export, Tensor
 from fettle.spec.serve import ServeConfig
 
 LABELS = "labels.txt"
+# A parameter of ours that backends ignore: how a client makes a picture square.
+RESIZE = "fettle.resize"
 DTYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "float16": "TYPE_FP16", "int32": "TYPE_INT32"}
 DTYPES |= {"int64": "TYPE_INT64"}
 KINDS = {"cpu": "KIND_CPU", "gpu": "KIND_GPU"}
@@ -127,7 +129,7 @@ def config_of(export: Export, runtime: str, *, name: str, version: int, serve: S
         device=serve.device,
         warmup=tuple(sorted({1, serve.max_batch})),
         response_cache=serve.response_cache,
-        parameters=export.runtime_options(runtime),
+        parameters={**export.runtime_options(runtime), RESIZE: export.resize},
     )
 
 

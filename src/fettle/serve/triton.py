@@ -1,0 +1,218 @@
+"""A real Triton on the loopback interface, for as long as a ``with`` block lasts."""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import tritonclient.http
+from tritonclient.utils import InferenceServerException
+
+from fettle.errors import ServeError
+from fettle.serve.client import Client, Protocol
+from fettle.serve.environment import find_triton, triton_url
+from fettle.serve.ports import LOOPBACK, choose_ports
+
+log = logging.getLogger("fettle")
+RESTRICTED = "model-repository,shared-memory,logging,trace"
+CACHE_BYTES = 64 << 20
+LOG_LINES = 8
+
+
+class LocalTriton:
+    """Starts Triton on a model repository and ends it, with all its processes, on exit.
+
+    Models are loaded explicitly (:meth:`load`); the API for that is restricted to this object.
+
+    Args:
+        repository: A folder or ``s3://bucket/prefix``.
+        http_port: Port of the HTTP service; by default a free one. The same for ``grpc_port``, ``metrics_port``.
+        timeout: Seconds that the start and each load may take.
+        environ: Where FETTLE_TRITON and the AWS variables are read.
+
+    Raises:
+        ServeError: On entry, if Triton is not installed, a port is occupied, or it does not come up.
+    """
+
+    def __init__(
+        self,
+        repository: str,
+        *,
+        http_port: int | None = None,
+        grpc_port: int | None = None,
+        metrics_port: int | None = None,
+        timeout: float = 120.0,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.repository, self.timeout = repository, timeout
+        self._environ, self._wanted = environ, (http_port, grpc_port, metrics_port)
+        self._token = secrets.token_hex(16)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._environment = find_triton(self._environ)
+        self._ports = choose_ports(*self._wanted)
+        self._scratch = Path(tempfile.mkdtemp(prefix="fettle-triton-"))
+        try:
+            self._start()
+            self._wait_until_live()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            _end_group(self._process)
+        for region in Path("/dev/shm").glob(f"{self._scratch.name}*"):
+            region.unlink(missing_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def http(self) -> str:
+        """``host:port`` of the HTTP service."""
+        return f"{LOOPBACK}:{self._ports[0]}"
+
+    @property
+    def grpc(self) -> str:
+        """``host:port`` of the gRPC service."""
+        return f"{LOOPBACK}:{self._ports[1]}"
+
+    @property
+    def metrics(self) -> str:
+        """``host:port`` of the Prometheus metrics."""
+        return f"{LOOPBACK}:{self._ports[2]}"
+
+    @property
+    def pid(self) -> int:
+        """Process, and process group, of the server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def client(self, model: str, protocol: Protocol = "http") -> Client:
+        """Return a new client of ``model``."""
+        return Client(self.http if protocol == "http" else self.grpc, model, protocol=protocol)
+
+    def load(self, model: str) -> str:
+        """Load what the repository's configuration names, prove it by an inference, return the version.
+
+        The version that was served before goes on answering until the new one is ready. A failed load leaves it.
+
+        Raises:
+            ServeError: If the model cannot be loaded, or is loaded but does not answer.
+        """
+        self._control("load_model", model)
+        return self.probe(model)
+
+    def reload(self, model: str) -> str:
+        """Unload and load a model whose process has died; its requests fail meanwhile."""
+        self._control("unload_model", model)
+        return self.load(model)
+
+    def probe(self, model: str) -> str:
+        """Return the version that answers a blank image: readiness alone is no proof.
+
+        Raises:
+            ServeError: If none answers.
+        """
+        self.check()
+        with self.client(model) as client:
+            return client.infer(np.zeros((1, *client.image_shape), np.uint8)).version
+
+    def check(self) -> None:
+        """Raise :class:`ServeError` with the last words of a server that has died."""
+        assert self._process is not None
+        code = self._process.poll()
+        if code is not None:
+            raise ServeError(f"Triton has ended with exit code {code}. Its last words:\n{self.last_words()}")
+
+    def last_words(self) -> str:
+        """Return the last lines of the server's log."""
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        words = [line for line in lines if line.strip(" +-|")]
+        return "\n".join(words[-LOG_LINES:])
+
+    @property
+    def _log(self) -> Path:
+        return self._scratch / "triton.log"
+
+    def _start(self) -> None:
+        backends = self._scratch / "backends"
+        self._environment.write_backends(backends)
+        with self._log.open("wb") as stream:
+            self._process = subprocess.Popen(
+                self._command(backends),
+                env=self._environment.variables(self._environ),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        log.info("Triton starts on %s (HTTP) and %s (gRPC)", self.http, self.grpc)
+
+    def _command(self, backends: Path) -> list[str]:
+        http, grpc, metrics = self._ports
+        header = f"fettle-access={self._token}"
+        flags = {
+            "model-repository": triton_url(self.repository, self._environ),
+            "model-control-mode": "explicit",
+            "backend-directory": backends,
+            "cache-directory": self._environment.caches,
+            "cache-config": f"local,size={CACHE_BYTES}",
+            "http-address": LOOPBACK,
+            "http-port": http,
+            "http-restricted-api": f"{RESTRICTED}:{header}",
+            "grpc-address": LOOPBACK,
+            "grpc-port": grpc,
+            "grpc-restricted-protocol": f"{RESTRICTED}:{header}",
+            "metrics-address": LOOPBACK,
+            "metrics-port": metrics,
+            "backend-config": f"python,shm-region-prefix-name={self._scratch.name}-",
+            "exit-timeout-secs": 5,
+        }
+        return [str(self._environment.binary), *(f"--{name}={value}" for name, value in flags.items())]
+
+    def _wait_until_live(self) -> None:
+        deadline = time.monotonic() + self.timeout
+        while time.monotonic() < deadline:
+            self.check()
+            # Closed at once: an open connection would delay the server's end.
+            with tritonclient.http.InferenceServerClient(self.http) as client, contextlib.suppress(OSError):
+                if client.is_server_live():
+                    return
+            time.sleep(0.05)
+        raise ServeError(f"Triton was not live after {self.timeout:.0f} s. Its last words:\n{self.last_words()}")
+
+    def _control(self, method: str, model: str) -> None:
+        self.check()
+        with tritonclient.http.InferenceServerClient(self.http, network_timeout=self.timeout) as client:
+            try:
+                getattr(client, method)(model, headers={"fettle-access": self._token})
+            except InferenceServerException as error:
+                raise ServeError(f"Triton cannot {method.replace('_', ' ')} {model!r}: {error.message()}.") from None
+            except OSError as error:
+                self.check()
+                raise ServeError(f"Triton does not answer ({error}). Its last words:\n{self.last_words()}") from None
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the server and its stubs: politely, then for good."""
+    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # stubs that outlived their server

@@ -1,0 +1,85 @@
+"""Step ``confirm``: the promoted version on a real Triton gives the offline answers."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fettle import card
+from fettle.card import Artifact
+from fettle.data import open_dataset
+from fettle.errors import ArtifactError
+from fettle.evaluate import results
+from fettle.evaluate.results import METRICS, Validation
+from fettle.publish import Promotion
+from fettle.serve.client import Protocol
+from fettle.serve.confirm import confirm as check
+from fettle.serve.confirm import tolerance_of
+from fettle.serve.remote import await_version, remote_endpoints
+from fettle.serve.triton import LocalTriton
+from fettle.spec import ServeConfig
+from fettle.steps.promote import PROMOTION
+from fettle.steps.validate import read_predictions
+
+log = logging.getLogger("fettle")
+CONFIRMATION = "confirmation.json"
+
+
+def confirm(promotion: Path, validations: Sequence[Path], dataset: Path, out: Path, *, serve: ServeConfig) -> Artifact:
+    """Send every test image over HTTP and gRPC and compare the answers with the validation's.
+
+    Args:
+        promotion: ``promotion`` artifact.
+        validations: ``validation`` artifacts, the promoted candidate's among them.
+        dataset: ``dataset`` artifact that was validated on.
+        out: Where the ``confirmation`` artifact is written.
+        serve: ``serve.endpoint`` names a running Triton; without it a local one is started for the occasion.
+
+    Raises:
+        ServeError: If Triton is missing or dies, a request fails, or an answer differs.
+        ArtifactError: If the promoted candidate's validation is not among them.
+    """
+    promoted = Artifact.open(promotion, kind="promotion")
+    done = results.load(promotion / PROMOTION, Promotion)
+    offline = _validation_of(done, validations)
+    precision = results.load(offline.path / METRICS, Validation).precision
+    expected, _ = read_predictions(offline.path)
+    data = open_dataset(dataset)
+    with _endpoints(done, serve) as endpoints:
+        confirmation = check(
+            endpoints,
+            done.model,
+            data.subset("test"),
+            expected,
+            data.classes,
+            version=done.version,
+            tolerance=tolerance_of(done.runtime, precision),
+        )
+    log.info("%s", confirmation.words)
+    parents = {"promotion": promoted.card, "validation": offline.card, "dataset": data.artifact.card}
+    with card.create(out, kind="confirmation", name=done.model, config=serve.to_json(), parents=parents) as draft:
+        results.save(draft.path / CONFIRMATION, confirmation)
+        draft.summary.update(words=confirmation.words, version=done.version, max_difference=confirmation.max_difference)
+    return Artifact.open(out, kind="confirmation", verify=False)
+
+
+def _validation_of(promotion: Promotion, validations: Sequence[Path]) -> Artifact:
+    for path in validations:
+        artifact = Artifact.open(path, kind="validation")
+        same_export = artifact.card.parents["export"]["digest"] == promotion.export
+        if same_export and artifact.card.config["runtime"] == promotion.runtime:
+            return artifact
+    raise ArtifactError(f"No validation is of the export that was promoted as {promotion.model}: give that one.")
+
+
+@contextlib.contextmanager
+def _endpoints(promotion: Promotion, serve: ServeConfig) -> Iterator[dict[Protocol, str]]:
+    """Yield the services that serve the promoted version."""
+    if serve.endpoint:
+        endpoints = remote_endpoints(serve.endpoint)
+        await_version(endpoints["http"], promotion.model, promotion.version)
+        yield endpoints
+        return
+    with LocalTriton(promotion.repository) as triton:
+        triton.load(promotion.model)
+        yield {"http": triton.http, "grpc": triton.grpc}

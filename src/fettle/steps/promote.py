@@ -1,0 +1,110 @@
+"""Step ``promote``: the winner, or what a person approved, into the Triton model repository."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from fettle import card
+from fettle.card import Artifact
+from fettle.errors import ArtifactError, GateError
+from fettle.evaluate import results
+from fettle.evaluate.results import SELECTION, Candidate, Selection
+from fettle.export import Export, open_export
+from fettle.publish import SignOff, approve_by_gates
+from fettle.publish import promote as publish
+from fettle.spec import ServeConfig
+from fettle.storage import open_store
+
+log = logging.getLogger("fettle")
+PROMOTION, SIGN_OFF = "promotion.json", "sign-off.json"
+
+
+def promote(
+    selection: Path,
+    exports: Sequence[Path],
+    out: Path,
+    *,
+    serve: ServeConfig,
+    name: str,
+    sign_off: Path | None = None,
+) -> Artifact:
+    """Publish a candidate as a new version of ``name`` and make it the live one.
+
+    Args:
+        selection: ``selection`` artifact.
+        exports: ``export`` artifacts, the candidate's among them.
+        out: Where the ``promotion`` artifact is written.
+        serve: Where to, and how Triton runs it.
+        name: Model in the repository; ``serve.model_name`` beats it.
+        sign_off: ``approval`` artifact of a person (see :func:`fettle.steps.approve.approve`), which decides what is
+            promoted. Without one, the winner goes if it passes its gates.
+
+    Raises:
+        GateError: If nothing passes the gates, or a person's approval is asked for and missing.
+        ArtifactError: If the export is missing or was altered.
+        ConflictError: If another promotion was faster.
+        StorageError: If the repository fails.
+    """
+    chosen = Artifact.open(selection, kind="selection")
+    table = results.load(selection / SELECTION, Selection)
+    approval = read_sign_off(sign_off) if sign_off else None
+    if approval is None and serve.approve == "manual":
+        raise GateError("`serve.approve` is manual: approve a candidate first with `fettle approve`.")
+    candidate = find_candidate(table, approval.candidate if approval else None)
+    export = find_export(exports, candidate)
+    promotion = publish(
+        open_store(serve.repository),
+        export,
+        candidate.runtime,
+        model_name=serve.model_name or name,
+        config=serve,
+        sign_off=approval or approve_by_gates(export, candidate),
+    )
+    log.info("%s is version %d of %s", candidate.name, promotion.version, promotion.model)
+    parents = {"selection": chosen.card, "export": card.read_card(export.path)}
+    with card.create(out, kind="promotion", name=promotion.model, config=serve.to_json(), parents=parents) as draft:
+        results.save(draft.path / PROMOTION, promotion)
+        draft.summary.update(
+            model=promotion.model,
+            version=promotion.version,
+            repository=promotion.repository,
+            candidate=candidate.name,
+            approved_by=promotion.sign_off.by,
+        )
+    return Artifact.open(out, kind="promotion", verify=False)
+
+
+def read_sign_off(approval: Path) -> SignOff:
+    """Read the sign-off of an ``approval`` artifact."""
+    Artifact.open(approval, kind="approval")
+    return results.load(approval / SIGN_OFF, SignOff)
+
+
+def find_candidate(table: Selection, name: str | None) -> Candidate:
+    """Return the candidate of that name, by default the winner.
+
+    Raises:
+        GateError: If there is no winner, or no such candidate.
+    """
+    wanted = name or table.winner
+    if wanted is None:
+        raise GateError(f"Nothing can be promoted: {table.sentence}")
+    rows = {row.name: row for row in table.candidates}
+    if wanted not in rows:
+        raise GateError(f"There is no candidate {wanted!r}: the selection has {', '.join(rows)}.")
+    return rows[wanted]
+
+
+def find_export(exports: Sequence[Path], candidate: Candidate) -> Export:
+    """Open the candidate's export.
+
+    Raises:
+        ArtifactError: If it is not among ``exports``, or was altered.
+    """
+    for path in exports:
+        if card.read_card(path).digest == candidate.export:
+            return open_export(path)
+    raise ArtifactError(
+        f"None of {', '.join(map(str, exports)) or 'no exports'} is the export that {candidate.name} was judged on: "
+        "give that one, or validate and select again."
+    )
