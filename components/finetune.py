@@ -10,14 +10,14 @@ def finetune(
     metrics: Output[Metrics],
     config: str,
     train: str,
-    teacher: Input[Model] = None,
+    parent: Input[Model] = None,
 ):
-    """Fit the pruned network; with ``config.distil`` the teacher's logits count as well."""
+    """Fit the pruned network; with ``config.distil`` the parent's logits count as well."""
     from fettle.steps import run
 
-    parent = teacher.path if teacher else None
+    teacher = parent.path if parent else None
     out.path, out.metadata, found = run(
-        "finetune", out.path, model=model.path, dataset=dataset.path, teacher=parent, config=config, train=train
+        "finetune", out.path, model=model.path, dataset=dataset.path, parent=teacher, config=config, train=train
     )
     for name, value in found.items():
         if isinstance(value, float):

@@ -109,5 +109,10 @@ def _drop_lost(objects: Path) -> None:
         except ArtifactError:
             shutil.rmtree(path)
             continue
-        if artifact.card.kind == "promotion" and not is_live(artifact, open_store):
+        if artifact.card.kind == "promotion" and not _is_published(path):
             shutil.rmtree(path)
+
+
+def _is_published(promotion: Path) -> bool:
+    done = results.load(promotion / PROMOTION, Promotion)
+    return done.version in versions(open_store(done.repository), done.model)

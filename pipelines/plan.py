@@ -128,7 +128,7 @@ class _Planner:
         if isinstance(step.config, FinetuneConfig):
             settings["train"] = self.spec.train.to_json()
             if step.config.distil:
-                inputs["teacher"] = "train"
+                inputs["parent"] = "train"
         return self._add(step.kind, owner, inputs=inputs, **settings)
 
     def _export(self, path: tuple[str, ...], model: str) -> str:

@@ -33,7 +33,7 @@ def _torch_step(step: RecipeStep, spec: Spec, trained: Path, teacher: Path, data
     if isinstance(step.config, FinetuneConfig):
         from fettle.steps.finetune import finetune
 
-        return finetune(trained, dataset, out, teacher=teacher, config=step.config, train=spec.train).path
+        return finetune(trained, dataset, out, parent=teacher, config=step.config, train=spec.train).path
     return trained
 
 

@@ -1,1 +1,136 @@
 """Commands around Triton: ``approve``, ``promote``, ``rollback``, ``serve``, ``predict``."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fettle.cli.options import AsJson, Out, SpecFile, narrate, read_spec
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/castings/latest.")]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="Model in the repository; by default the spec's.")]
+Repository = Annotated[
+    str | None, typer.Option("--repository", help="Folder or s3://bucket/prefix; by default the spec's.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")]
+
+
+class Wire(StrEnum):
+    """Protocols of a KServe v2 server."""
+
+    http = "http"
+    grpc = "grpc"
+
+
+def approve(
+    run: Run,
+    by: Annotated[str, typer.Option(help="Who approves.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the served version.")],
+    candidate: Annotated[str | None, typer.Option(help="Name in the table; by default the winner.")] = None,
+    out: Out = Path("approval"),
+) -> None:
+    """Record a person's yes to a candidate, bound to its files."""
+    from fettle.steps.approve import approve as step
+
+    step(*_selected(run), out, by=by, reason=reason, candidate=candidate)
+    typer.echo(out)
+
+
+def promote(
+    run: Run,
+    approval: Annotated[Path | None, typer.Option(help="An approval artifact; without it the gates decide.")] = None,
+    out: Out = Path("promotion"),
+    model: Model = None,
+    repository: Repository = None,
+    spec: SpecFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish the winner of a run, or what a person approved, as a new version (spec: serve)."""
+    from fettle.steps.promote import promote as step
+
+    narrate()
+    given = read_spec(spec, _overrides(model, repository))
+    artifact = step(*_selected(run), out, serve=given.serve, name=given.name, sign_off=approval)
+    summary = artifact.card.summary
+    typer.echo(json.dumps(dict(summary)) if as_json else f"{summary['model']} {summary['version']}")
+
+
+def rollback(
+    model: Annotated[str, typer.Argument(help="Model in the repository.")],
+    to: Annotated[int | None, typer.Option(help="Version; by default the one that was live before.")] = None,
+    by: Annotated[str, typer.Option(help="Who rolls back; it is kept in the history.")] = "",
+    repository: Repository = None,
+    spec: SpecFile = None,
+) -> None:
+    """Make an earlier version live again. Nothing is deleted; `fettle serve` follows by itself."""
+    from fettle.publish import rollback as roll_back
+    from fettle.storage import open_store
+
+    given = read_spec(spec, _overrides(model, repository))
+    version = roll_back(open_store(given.serve.repository), model, to=to, by=by)
+    typer.echo(f"{model} {version}")
+
+
+def serve(
+    models: Annotated[list[str] | None, typer.Argument(help="Models to serve; by default all promoted ones.")] = None,
+    http: Port = 8000,
+    grpc: Port = 8001,
+    metrics: Port = 8002,
+    repository: Repository = None,
+    spec: SpecFile = None,
+) -> None:
+    """Keep the promoted models up on a local Triton and follow promotions and rollbacks, until Ctrl-C."""
+    from fettle.serve.keep import keep_serving
+
+    narrate()
+    given = read_spec(spec, _overrides(None, repository))
+    keep_serving(
+        given.serve.repository,
+        only=models or (),
+        http_port=http or None,
+        grpc_port=grpc or None,
+        metrics_port=metrics or None,
+        on_ready=lambda triton, versions: typer.echo(
+            json.dumps({"http": triton.http, "grpc": triton.grpc, "versions": dict(versions)})
+        ),
+    )
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
+    model: Model = None,
+    protocol: Annotated[Wire, typer.Option(help="How to ask.")] = Wire.http,
+    endpoint: Annotated[str | None, typer.Option(help="HOST:PORT; by default that of `fettle serve`.")] = None,
+    spec: SpecFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the served model about pictures."""
+    from fettle.serve.client import Client
+
+    given = read_spec(spec, None)
+    name = model or given.serve.model_name or given.name
+    default = {"http": "127.0.0.1:8000", "grpc": "127.0.0.1:8001"}[protocol]
+    with Client(endpoint or default, name, protocol=protocol.value) as client:
+        answers = client.predict_files(images)
+    if as_json:
+        rows = [{"image": str(image), **vars(answer)} for image, answer in zip(images, answers, strict=True)]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for image, answer in zip(images, answers, strict=True):
+        typer.echo(f"{answer.label}\t{answer.probability:.4f}\t{image}")
+
+
+def _selected(run: Path) -> tuple[Path, list[Path]]:
+    """Return the selection and the exports of a run's folder."""
+    from fettle.errors import ArtifactError
+
+    if not (run / "selection").is_dir():
+        raise ArtifactError(f"{run} has no selection: give the folder of a run, such as runs/NAME/latest.")
+    return run / "selection", sorted(run.glob("export-*"))
+
+
+def _overrides(model: str | None, repository: str | None) -> list[str]:
+    given = {"serve.model_name": model, "serve.repository": repository}
+    return [f"{key}={value}" for key, value in given.items() if value is not None]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import validate_call
 
-from fettle.card import Artifact, Card, digest_json, read_card
+from fettle.card import Artifact, digest_json, read_card
 from fettle.errors import ArtifactError, FettleError
 
 
@@ -47,9 +47,9 @@ def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dic
     return str(path), {"kind": card.kind, "digest": card.digest}, dict(card.summary)
 
 
-def object_path(objects: Path, card: Card) -> Path:
-    """Return where an artifact with this card is kept among ``objects``."""
-    return objects / f"{card.kind}-{card.digest.removeprefix('sha256:')[:16]}"
+def object_path(objects: Path, kind: str, digest: str) -> Path:
+    """Return where the artifact of that kind and digest is kept among ``objects``."""
+    return objects / f"{kind}-{digest.removeprefix('sha256:')[:16]}"
 
 
 def _decode(value: Any) -> Any:
@@ -71,7 +71,8 @@ def _keep(out: Path) -> Path:
     objects = os.environ.get("FETTLE_OBJECTS")
     if not objects:
         return out
-    target = object_path(Path(objects), read_card(out))
+    card = read_card(out)
+    target = object_path(Path(objects), card.kind, card.digest)
     if target.exists():
         try:
             Artifact.open(target)

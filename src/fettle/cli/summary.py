@@ -1,0 +1,97 @@
+"""What a run ends with: the table of candidates, the winner and why, the report, an answer of Triton."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from fettle.card import Card, read_card
+from fettle.evaluate import results
+from fettle.evaluate.results import Selection
+from fettle.report.table import candidates_table, to_text
+from fettle.spec import Spec
+from fettle.steps import object_path
+
+
+def show_selection(path: Path, *, as_json: bool) -> None:
+    """Print the table and the choice, or the artifact's JSON."""
+    if as_json:
+        typer.echo((path / results.SELECTION).read_text(), nl=False)
+        return
+    selection = results.load(path / results.SELECTION, Selection)
+    _print_table(selection)
+    typer.echo(f"\n{selection.sentence}")
+    for pick in selection.picks:
+        typer.echo(f"  {pick.profile:<11} {pick.candidate or 'none'}: {pick.reason}")
+
+
+def show_run(report: Path, runs: Path, spec: Spec, *, as_json: bool) -> bool:
+    """Print how a run ended, make its artifacts findable by name, and tell whether there is a winner.
+
+    Args:
+        report: The run's report artifact; its card leads to all others.
+        runs: Folder with ``objects/``.
+        spec: The resolved spec, stored beside the links.
+        as_json: Print JSON instead of text.
+    """
+    found = dict(_lineage(read_card(report), runs.absolute() / "objects"))
+    folder = _link({**found, "report": report}, runs / spec.name, spec)
+    selection = results.load(found["selection"] / results.SELECTION, Selection)
+    confirmation = _confirmation(found)
+    if as_json:
+        typer.echo(json.dumps({
+            "run": str(folder), "report": str(folder / "report" / "index.html"), "winner": selection.winner,
+            "sentence": selection.sentence, "artifacts": {name: str(folder / name) for name in sorted(found)},
+            "answer": confirmation,
+        }, indent=1))  # fmt: skip
+        return selection.winner is not None
+    show_selection(found["selection"], as_json=False)
+    typer.echo(f"\nArtifacts  {folder}\nReport     {folder / 'report' / 'index.html'}")
+    if confirmation:
+        typer.echo(f"Triton     {confirmation['words']}")
+    return selection.winner is not None
+
+
+def _print_table(selection: Selection) -> None:
+    console = Console()
+    if console.is_terminal:
+        console.print(candidates_table(selection))
+    else:
+        typer.echo(to_text(selection), nl=False)
+
+
+def _lineage(card: Card | Mapping[str, Any], objects: Path) -> Iterator[tuple[str, Path]]:
+    """Give every ancestor's name and place; the nearest of a name comes last."""
+    parents = card.parents if isinstance(card, Card) else card["parents"]
+    for parent in parents.values():
+        yield from _lineage(parent, objects)
+        path = object_path(objects, parent["kind"], parent["digest"])
+        if path.is_dir():
+            yield parent["kind"] if parent["name"] == parent["kind"] else f"{parent['kind']}-{parent['name']}", path
+
+
+def _link(found: Mapping[str, Path], home: Path, spec: Spec) -> Path:
+    """Make ``<home>/<time>/`` with a link to each artifact and the resolved spec; ``latest`` points there."""
+    folder = home / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in found.items():
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("../..") / "objects" / path.name)
+    (folder / "spec.json").write_text(json.dumps(spec.to_json(), indent=1) + "\n")
+    fresh = home / ".latest"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(folder.name)
+    fresh.replace(home / "latest")
+    return home / "latest"
+
+
+def _confirmation(found: Mapping[str, Path]) -> dict[str, Any] | None:
+    if "confirmation" not in found:
+        return None
+    loaded: dict[str, Any] = json.loads((found["confirmation"] / "confirmation.json").read_text())
+    return loaded
