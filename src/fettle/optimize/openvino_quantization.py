@@ -1,0 +1,85 @@
+"""Lower precision for OpenVINO: INT8 by NNCF, half-precision weights by OpenVINO itself.
+
+https://docs.openvino.ai/nightly/openvino-workflow/model-optimization-guide/quantizing-models-post-training.html
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+from fettle.errors import OptimizeError
+from fettle.optimize.nodes import float_nodes
+from fettle.optimize.quiet import quiet
+from fettle.spec import QuantizeConfig
+
+# NNCF's histogram method looks for the range of least squared error, where entropy asks for least divergence.
+RANGES = {"minmax": "MINMAX", "percentile": "MEAN_QUANTILE", "entropy": "HISTOGRAM"}
+
+
+def quantize_openvino(source: Path, file: Path, images: np.ndarray, *, config: QuantizeConfig) -> int:
+    """Write a static INT8 copy of an ONNX file as an IR; activations are asymmetric, weights per channel.
+
+    Args:
+        source: Float ONNX file of :func:`fettle.export.onnx.export_onnx`.
+        file: ``model.xml``; the weights go to the ``.bin`` beside it.
+        images: Calibration images, (N, S, S, 3) uint8.
+        config: Calibration method and nodes to keep in float.
+
+    Returns:
+        How many FakeQuantize operations the model has.
+
+    Raises:
+        OptimizeError: If no layer was quantized.
+    """
+    with _no_telemetry(), quiet():
+        import nncf  # takes seconds, and imports torch
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+        model = ov.convert_model(source)
+        names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset([image[None] for image in images]),
+            subset_size=len(images),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=float_nodes(names, config.keep_float), validate=False),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=getattr(RangeEstimatorParametersSet, RANGES[config.calibration])
+            ),
+        )
+    count = [node.get_type_name() for node in quantized.get_ops()].count("FakeQuantize")
+    if count == 0:
+        raise OptimizeError("No layer was quantized: `quantize.keep_float` keeps all of them in float.")
+    _save(quantized, file, half=False)
+    return count
+
+
+def to_openvino_fp16(source: Path, file: Path) -> None:
+    """Write an IR whose weights are stored as float16; the arithmetic is the plugin's choice."""
+    with _no_telemetry():
+        _save(ov.convert_model(source), file, half=True)
+
+
+def _save(model: ov.Model, file: Path, *, half: bool) -> None:
+    # How it was converted (folders, times) is no part of the model, and would change its digest.
+    for key in ("conversion_parameters", "nncf"):
+        model.set_rt_info("", [key])
+    ov.save_model(model, file, compress_to_fp16=half)
+
+
+@contextlib.contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """Make OpenVINO and NNCF believe that they run in CI, where they send no usage reports."""
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before

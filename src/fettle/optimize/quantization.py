@@ -1,0 +1,152 @@
+"""Lower the precision of an exported model, for the runtime that will serve it."""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from fettle.errors import HardwareError, OptimizeError
+from fettle.export.manifest import Export, Format
+from fettle.hardware import passport
+from fettle.optimize.support import RUNTIMES
+from fettle.runtimes import open_engine
+from fettle.spec import QuantizeConfig
+
+CHECKED_IMAGES = 16
+ALIKE = 1e-6
+DIFFERENT = 1e-3
+
+log = logging.getLogger("fettle")
+
+
+@dataclass(frozen=True)
+class Method:
+    """How one precision is made for one runtime.
+
+    Attributes:
+        convert: Writes ``file`` from a float ONNX file and calibration images.
+        format: What it writes: ``onnx`` or ``openvino``.
+        options: Parameters that the runtime needs to run it so.
+    """
+
+    convert: Callable[[Path, Path, np.ndarray, QuantizeConfig], object]
+    format: Format
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def quantize(source: Export, folder: Path, images: np.ndarray, *, config: QuantizeConfig, runtime: str) -> Export:
+    """Write a copy of ``source`` in lower precision.
+
+    Args:
+        source: Float ONNX export.
+        folder: Where the model's files are written; the manifest is not.
+        images: Calibration images, (N, S, S, 3) uint8.
+        config: Precision, calibration, nodes to keep in float.
+        runtime: Which runtime it is for.
+
+    Returns:
+        The description of what was written.
+
+    Raises:
+        OptimizeError: If the source is not a float ONNX file, the runtime cannot do the precision, no layer was
+            quantized, or the answers are broken.
+        HardwareError: If bf16 is asked of a CPU that has it not.
+    """
+    if source.format != "onnx" or source.precision != "float32":
+        raise OptimizeError(f"{source.path} is {source.format} in {source.precision}: quantize a float32 ONNX export.")
+    method = _find_method(config, runtime)
+    result = replace(
+        source,
+        path=folder,
+        format=method.format,
+        precision=config.precision,
+        runtimes=(runtime,),
+        options={runtime: dict(method.options)} if method.options else {},
+    )
+    method.convert(source.file, result.file, images, config)
+    check_answers(source, result, images[:CHECKED_IMAGES], runtime=runtime)
+    return result
+
+
+def check_answers(source: Export, result: Export, images: np.ndarray, *, runtime: str) -> None:
+    """Refuse a model that low precision has ruined: whatever it sees, it says the same.
+
+    Raises:
+        OptimizeError: If an answer is not finite, or all are alike where those of ``source`` are not.
+    """
+    before, after = _answers(source, images, runtime), _answers(result, images, runtime)
+    if not np.isfinite(after).all():
+        raise OptimizeError(f"In {result.precision} the model answers NaN or infinity: keep more layers in float.")
+    if np.ptp(after, axis=0).max() < ALIKE and np.ptp(before, axis=0).max() > DIFFERENT:
+        raise OptimizeError(f"In {result.precision} the model answers the same for all images: keep layers in float.")
+    log.info("%s for %s: largest change of an answer %.3g", result.precision, runtime, np.abs(after - before).max())
+
+
+def _answers(export: Export, images: np.ndarray, runtime: str) -> np.ndarray:
+    with open_engine(runtime, export.file, options=export.runtime_options(runtime)) as engine:
+        return engine(images)[0]
+
+
+def _find_method(config: QuantizeConfig, runtime: str) -> Method:
+    lever = "int8-dynamic" if config.precision == "int8" and config.mode == "dynamic" else config.precision
+    if (lever, runtime) not in METHODS:
+        able = ", ".join(RUNTIMES.get(lever, ())) or "none"
+        raise OptimizeError(f"{runtime} cannot run {lever}: the runtimes that can are {able}.")
+    if lever == "bf16" and not passport().native_bf16:
+        raise HardwareError(f"bf16 needs AVX-512 BF16, AMX or Arm BF16, which {passport().cpu} does not have.")
+    return METHODS[lever, runtime]
+
+
+def _copy(source: Path, file: Path, _: np.ndarray, config: QuantizeConfig) -> None:
+    del config
+    shutil.copyfile(source, file)
+
+
+def _onnx_static(source: Path, file: Path, images: np.ndarray, config: QuantizeConfig) -> None:
+    from fettle.optimize.onnx_quantization import quantize_onnx
+
+    quantize_onnx(source, file, images, config=config)
+
+
+def _onnx_dynamic(source: Path, file: Path, _: np.ndarray, config: QuantizeConfig) -> None:
+    from fettle.optimize.onnx_quantization import quantize_onnx_dynamic
+
+    quantize_onnx_dynamic(source, file, config=config)
+
+
+def _onnx_fp16(source: Path, file: Path, _: np.ndarray, config: QuantizeConfig) -> None:
+    from fettle.optimize.onnx_quantization import to_fp16
+
+    to_fp16(source, file, config=config)
+
+
+def _openvino_static(source: Path, file: Path, images: np.ndarray, config: QuantizeConfig) -> None:
+    from fettle.optimize.openvino_quantization import quantize_openvino
+
+    quantize_openvino(source, file, images, config=config)
+
+
+def _openvino_fp16(source: Path, file: Path, _: np.ndarray, config: QuantizeConfig) -> None:
+    from fettle.optimize.openvino_quantization import to_openvino_fp16
+
+    del config
+    to_openvino_fp16(source, file)
+
+
+METHODS: Mapping[tuple[str, str], Method] = MappingProxyType(
+    {
+        ("float32", "onnxruntime"): Method(_copy, "onnx"),
+        ("float32", "openvino"): Method(_copy, "onnx"),
+        ("int8", "onnxruntime"): Method(_onnx_static, "onnx"),
+        ("int8", "openvino"): Method(_openvino_static, "openvino"),
+        ("int8-dynamic", "onnxruntime"): Method(_onnx_dynamic, "onnx"),
+        ("fp16", "onnxruntime"): Method(_onnx_fp16, "onnx"),
+        ("fp16", "openvino"): Method(_openvino_fp16, "openvino"),
+        # The float graph as it is; the plugin is told to compute in bfloat16.
+        ("bf16", "openvino"): Method(_copy, "onnx", {"HINT_BF16": "YES"}),
+    }
+)

@@ -1,0 +1,59 @@
+"""Step ``prune``: a trained model in, a smaller one out."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fettle import card
+from fettle.card import Artifact
+from fettle.data import Dataset, open_dataset
+from fettle.export.served import Normalize
+from fettle.models import Architecture, load_model, read_plan, save_model
+from fettle.optimize import pruning
+from fettle.spec import PruneConfig
+
+TAYLOR_IMAGES = 256
+TAYLOR_BATCH = 16
+
+
+def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Artifact:
+    """Remove the channels of ``model`` that matter least; fine-tuning is a step of its own.
+
+    Args:
+        model: ``model`` artifact.
+        out: Where the pruned ``model`` artifact is written.
+        dataset: ``dataset`` artifact; training images are looked at for ``taylor`` importance only.
+        config: How much to prune, and by which importance.
+
+    Raises:
+        ArtifactError: If an input is missing or altered.
+        OptimizeError: If nothing was removed, or the share is out of reach.
+    """
+    source, data = Artifact.open(model, kind="model"), open_dataset(dataset)
+    network, architecture = load_model(model)
+    size = architecture.image_size
+    result = pruning.prune(
+        network, config, example_input=torch.zeros(2, 3, size, size), batches=_batches(data, architecture)
+    )
+    parents = {"model": source.card, "dataset": data.artifact.card}
+    with card.create(out, kind="model", name=source.card.name, config=config.to_json(), parents=parents) as draft:
+        save_model(draft.path, result.model, replace(architecture, plan=read_plan(result.model)))
+        draft.summary.update(
+            params=result.after.params,
+            macs=result.after.macs,
+            params_removed=round(result.removed("params"), 4),
+            macs_removed=round(result.removed("macs"), 4),
+        )
+    return Artifact.open(out, kind="model")
+
+
+def _batches(data: Dataset, architecture: Architecture) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield normalized training images and labels, drawn once and always the same."""
+    normalize, train = Normalize(architecture.mean, architecture.std), data.subset("train")
+    order = np.random.default_rng(0).permutation(len(train))[:TAYLOR_IMAGES]
+    for start in range(0, len(order), TAYLOR_BATCH):
+        rows = order[start : start + TAYLOR_BATCH]
+        yield normalize(torch.from_numpy(train.images[rows])), torch.from_numpy(train.labels[rows])
