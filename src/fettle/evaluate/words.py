@@ -47,5 +47,5 @@ def difference(paired: PairedDifference) -> str:
         return "0.00 points (right and wrong on the same images)"
     return (
         f"{points(interval.estimate)} ({interval.confidence:.0%} interval {interval.low * 100:+.2f} to "
-        f"{interval.high * 100:+.2f}; {paired.lost} images lost, {paired.gained} gained)"
+        f"{interval.high * 100:+.2f}; images lost {paired.lost}, gained {paired.gained})"
     )

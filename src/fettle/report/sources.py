@@ -1,7 +1,7 @@
 """The artifacts that a report is made of, found by their kind."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,9 +14,15 @@ from fettle.evaluate.results import Benchmark, Candidate, Selection, Validation
 
 @dataclass(frozen=True)
 class Sources:
-    """Opened artifacts; what is missing is ``None`` or absent, and so is what would be told of it."""
+    """Opened artifacts; what is missing is ``None`` or absent, and so is what would be told of it.
+
+    Attributes:
+        artifacts: In the order given.
+        skipped: Recipes that were left out, and why.
+    """
 
     artifacts: tuple[Artifact, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[Artifact, ...]:
         """Return all artifacts of a kind, in the order given."""
@@ -65,7 +71,7 @@ class Sources:
         return {name: self.validations[name] for name in names if name in self.validations}
 
 
-def open_sources(paths: Sequence[Path]) -> Sources:
+def open_sources(paths: Sequence[Path], skipped: Mapping[str, str]) -> Sources:
     """Open and verify artifacts.
 
     Raises:
@@ -74,4 +80,4 @@ def open_sources(paths: Sequence[Path]) -> Sources:
     """
     if not paths:
         raise SpecError("`artifacts` is empty: name at least one artifact to report on.")
-    return Sources(tuple(Artifact.open(path) for path in paths))
+    return Sources(tuple(Artifact.open(path) for path in paths), skipped)

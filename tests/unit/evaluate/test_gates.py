@@ -31,7 +31,7 @@ def test_max_drop_says_what_was_asked_measured_and_how_sure(make_evidence) -> No
     found = verdict("max_drop", make_evidence("int8", wrong=range(4)), make_evidence(wrong=[0, 199]), **OFF)
     assert "at most 1.00 points below baseline-onnxruntime" in found.words
     assert "-1.00 points (95% interval" in found.words
-    assert "3 images lost, 1 gained" in found.words
+    assert "images lost 3, gained 1" in found.words
     assert "Probability that the drop is within the limit:" in found.words
 
 
@@ -73,7 +73,7 @@ def test_a_class_that_the_baseline_misses_too_may_not_fall_measurably(make_evide
     assert verdict("class_floor", one_less, baseline, class_floor=0.8).passed
     found = verdict("class_floor", far_less, baseline, class_floor=0.8)
     assert not found.passed
-    assert "20 images lost" in found.words
+    assert "images lost 20" in found.words
 
 
 def test_a_class_without_test_images_asks_nothing(make_evidence) -> None:

@@ -1,0 +1,167 @@
+"""The plots of the report."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from fettle.evaluate.metrics import Metrics
+from fettle.evaluate.results import Selection
+from fettle.report.figure import GOOD, INK, MUTED, PAPER, SERIES, axes, style, svg
+from fettle.report.table import standing
+
+
+def pareto(selection: Selection) -> Markup:
+    """Accuracy over latency; a circle's area is the size on disk, its number the row of the table."""
+    with style():
+        plot = axes(width=6.4, height=4.0)
+        runtimes = list(dict.fromkeys(row.runtime for row in selection.candidates))
+        largest = max(row.size_mb for row in selection.candidates) or 1.0
+        front = sorted((row.p50_ms, row.accuracy) for row in selection.candidates if row.name in selection.pareto)
+        plot.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle="--", zorder=1)
+        for number, row in enumerate(selection.candidates, 1):
+            state = standing(row, selection)
+            colour = SERIES[runtimes.index(row.runtime) % len(SERIES)]
+            plot.scatter(
+                row.p50_ms, row.accuracy, s=120 + 680 * row.size_mb / largest, zorder=2 + number,
+                color=colour if state in ("winner", "passes") else PAPER, alpha=0.85,
+                edgecolors=INK if state == "winner" else colour, linewidths=2.2 if state == "winner" else 1.2,
+            )  # fmt: skip
+            ink = PAPER if state in ("winner", "passes") else INK
+            plot.text(
+                row.p50_ms, row.accuracy, str(number), ha="center", va="center", fontsize=8.5, color=ink,
+                fontweight="bold", zorder=3 + number,
+            )  # fmt: skip
+        for index, runtime in enumerate(runtimes):
+            plot.scatter([], [], color=SERIES[index % len(SERIES)], label=runtime)
+        plot.legend(loc="lower right")
+        _log_milliseconds(plot)
+        plot.margins(0.14, 0.2)
+        plot.set_ylabel("test accuracy")
+        plot.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        return svg(plot, label="Accuracy over latency of all candidates, with the Pareto front")
+
+
+def accuracy_curves(history: Sequence[Mapping[str, float]], *, train: str, val: str) -> Markup:
+    """Accuracy on train (without augmentation) and val over epochs; the band between them is the gap."""
+    with style():
+        plot = axes()
+        epochs = [row["epoch"] for row in history]
+        seen, unseen = ([row[key] for row in history] for key in (train, val))
+        plot.fill_between(epochs, seen, unseen, color=SERIES[0], alpha=0.12, linewidth=0, label="gap")
+        plot.plot(epochs, seen, color=SERIES[1], label="train, not augmented")
+        plot.plot(epochs, unseen, color=SERIES[0], label="val")
+        plot.legend(loc="lower right")
+        plot.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        return _over_epochs(plot, "Accuracy", "Accuracy on train and val by epoch")
+
+
+def curves(history: Sequence[Mapping[str, float]], keys: Mapping[str, str], *, title: str, log: bool = False) -> Markup:
+    """Any values over epochs; ``keys`` maps a key of the history to its name."""
+    with style():
+        plot = axes()
+        for colour, (key, name) in zip(SERIES, keys.items(), strict=False):
+            rows = [row for row in history if row.get(key) is not None]
+            plot.plot([row["epoch"] for row in rows], [row[key] for row in rows], color=colour, label=name)
+        if log:
+            plot.set_yscale("log")
+        if len(keys) > 1:
+            plot.legend()
+        return _over_epochs(plot, title, f"{title} by epoch")
+
+
+def reliability(metrics: Mapping[str, Metrics]) -> Markup:
+    """Accuracy over confidence; on the diagonal a model is as often right as it says."""
+    with style():
+        plot = axes()
+        plot.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="as right as it says")
+        for colour, (name, found) in zip(SERIES, metrics.items(), strict=False):
+            bins = [each for each in found.reliability if each.count]
+            sizes = [18 + 160 * each.count / found.count for each in bins]
+            points = ([each.confidence for each in bins], [each.accuracy for each in bins])
+            plot.plot(*points, color=colour, label=f"{name}: ECE {found.ece:.3f}")
+            plot.scatter(*points, s=sizes, color=colour, alpha=0.8)
+        plot.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.03), ylim=(0, 1.03))
+        plot.legend(loc="upper left")
+        return svg(plot, label="Reliability diagram: accuracy over confidence")
+
+
+def trials(values: Sequence[float | None], *, metric: str, minimize: bool) -> Markup:
+    """The objective of each trial and the best so far; trial 0 is the default."""
+    with style():
+        plot = axes()
+        done = [(number, value) for number, value in enumerate(values) if value is not None]
+        numbers, found = zip(*done, strict=True)
+        best = (np.minimum if minimize else np.maximum).accumulate(found)
+        plot.scatter(numbers, found, color=SERIES[0], s=22, alpha=0.7, label="trial")
+        plot.step(numbers, best, where="post", color=GOOD, label="best so far")
+        if numbers[0] == 0:
+            plot.axhline(found[0], color=MUTED, linewidth=1, linestyle="--", label="default (trial 0)")
+        plot.set(xlabel="trial", ylabel=metric)
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True))
+        plot.legend()
+        return svg(plot, label=f"{metric} of each trial")
+
+
+def importances(shares: Mapping[str, float]) -> Markup:
+    """How much of the spread of the objective each key explains."""
+    with style():
+        ordered = sorted(shares.items(), key=lambda item: item[1])
+        plot = axes(height=1.0 + 0.3 * len(ordered))
+        bars = plot.barh([key for key, _ in ordered], [share for _, share in ordered], color=SERIES[0], height=0.6)
+        plot.bar_label(bars, fmt="{:.0%}", padding=3, color=INK)
+        plot.grid(axis="y", visible=False)
+        plot.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        plot.set_xlim(0, 1.1 * max(shares.values()) or 1)
+        return svg(plot, label="Importance of the searched keys")
+
+
+def class_counts(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> Markup:
+    """Images of each class by split."""
+    with style():
+        plot = axes(height=1.2 + 0.32 * len(classes))
+        left = np.zeros(len(classes))
+        for colour, (split, by_class) in zip(SERIES, counts.items(), strict=False):
+            widths = np.array([by_class.get(name, 0) for name in classes])
+            plot.barh(range(len(classes)), widths, left=left, color=colour, height=0.62, label=split)
+            left += widths
+        plot.set_yticks(range(len(classes)), classes)
+        plot.invert_yaxis()
+        plot.grid(axis="y", visible=False)
+        plot.set_xlabel("images")
+        plot.legend(ncols=4, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=1, columnspacing=1)
+        return svg(plot, label="Images of each class by split")
+
+
+def throughput(selection: Selection, names: Sequence[str]) -> Markup:
+    """Images a second over batch size."""
+    with style():
+        plot = axes()
+        for colour, name in zip(SERIES, names, strict=False):
+            rates = selection.candidate(name).throughput
+            plot.plot(list(rates), list(rates.values()), color=colour, marker="o", markersize=4, label=name)
+        plot.set_xscale("log", base=2)
+        plot.set_xticks(list(selection.candidate(names[0]).throughput))
+        plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plot.set_ylim(bottom=0)
+        plot.set(xlabel="batch size", ylabel="images a second")
+        plot.legend()
+        return svg(plot, label="Throughput over batch size")
+
+
+def _over_epochs(plot: Axes, title: str, label: str) -> Markup:
+    plot.set_title(title)
+    plot.set_xlabel("epoch")
+    plot.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return svg(plot, label=label)
+
+
+def _log_milliseconds(plot: Axes) -> None:
+    """Latencies differ by factors; plain numbers on the axis all the same."""
+    plot.set_xscale("log")
+    for each in (plot.xaxis.set_major_formatter, plot.xaxis.set_minor_formatter):
+        each(FuncFormatter(lambda value, _: f"{value:g}"))
+    plot.tick_params(axis="x", which="minor", labelsize=8)
+    plot.set_xlabel("median latency at batch 1, ms (logarithmic)")
