@@ -46,7 +46,7 @@ def _module_of(node: onnx.NodeProto, weights: set[str]) -> str:
     # A batch norm folded into its convolution leaves its scope there: the weight's name says more.
     weight = next((name for name in node.input if name in weights and name.endswith(".weight")), None)
     if weight is not None:
-        return weight.removesuffix(".weight")
+        return str(weight).removesuffix(".weight")
     scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "['']")
     modules: list[str] = ast.literal_eval(scopes)[:-1]
     return next((name for name in reversed(modules) if name), "graph")

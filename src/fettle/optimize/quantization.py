@@ -14,7 +14,7 @@ from fettle.export.manifest import Export, Format
 from fettle.hardware import passport
 from fettle.optimize.support import RUNTIMES
 from fettle.runtimes import open_engine
-from fettle.spec import QuantizeConfig
+from fettle.spec import QuantizeConfig, TensorRTConfig
 
 CHECKED_IMAGES = 16
 ALIKE = 1e-6
@@ -56,8 +56,7 @@ def quantize(source: Export, folder: Path, images: np.ndarray, *, config: Quanti
             quantized, or the answers are broken.
         HardwareError: If bf16 is asked of a CPU that has it not.
     """
-    if source.format != "onnx" or source.precision != "float32":
-        raise OptimizeError(f"{source.path} is {source.format} in {source.precision}: quantize a float32 ONNX export.")
+    _check_float(source)
     method = _find_method(config, runtime)
     result = replace(
         source,
@@ -68,22 +67,28 @@ def quantize(source: Export, folder: Path, images: np.ndarray, *, config: Quanti
         options={runtime: dict(method.options)} if method.options else {},
     )
     method.convert(source.file, result.file, images, config)
-    check_answers(source, result, images[:CHECKED_IMAGES], runtime=runtime)
+    check_answers(source, result, images[:CHECKED_IMAGES], runtimes=(runtime, runtime))
     return result
 
 
-def check_answers(source: Export, result: Export, images: np.ndarray, *, runtime: str) -> None:
+def check_answers(source: Export, result: Export, images: np.ndarray, *, runtimes: tuple[str, str]) -> None:
     """Refuse a model that low precision has ruined: whatever it sees, it says the same.
+
+    Args:
+        source: The float model.
+        result: The same in low precision.
+        images: Images to ask both about, (N, S, S, 3) uint8.
+        runtimes: In which runtime each is asked.
 
     Raises:
         OptimizeError: If an answer is not finite, or all are alike where those of ``source`` are not.
     """
-    before, after = _answers(source, images, runtime), _answers(result, images, runtime)
+    before, after = _answers(source, images, runtimes[0]), _answers(result, images, runtimes[1])
     if not np.isfinite(after).all():
         raise OptimizeError(f"In {result.precision} the model answers NaN or infinity: keep more layers in float.")
     if np.ptp(after, axis=0).max() < ALIKE and np.ptp(before, axis=0).max() > DIFFERENT:
         raise OptimizeError(f"In {result.precision} the model answers the same for all images: keep layers in float.")
-    log.info("%s for %s: largest change of an answer %.3g", result.precision, runtime, np.abs(after - before).max())
+    log.info("%s for %s: largest change of an answer %.3g", result.precision, runtimes[1], np.abs(after - before).max())
 
 
 def _answers(export: Export, images: np.ndarray, runtime: str) -> np.ndarray:
@@ -99,6 +104,21 @@ def _find_method(config: QuantizeConfig, runtime: str) -> Method:
     if lever == "bf16" and not passport().native_bf16:
         raise HardwareError(f"bf16 needs AVX-512 BF16, AMX or Arm BF16, which {passport().cpu} does not have.")
     return METHODS[lever, runtime]
+
+
+def prepare_for_tensorrt(source: Export, file: Path, images: np.ndarray, *, config: TensorRTConfig) -> None:
+    """Write the ONNX file that TensorRT builds from: precision is in the graph.
+
+    Raises:
+        OptimizeError: If the source is not a float ONNX file.
+    """
+    _check_float(source)
+    PREPARATIONS[config.precision](source.file, file, images)
+
+
+def _check_float(source: Export) -> None:
+    if source.format != "onnx" or source.precision != "float32":
+        raise OptimizeError(f"{source.path} is {source.format} in {source.precision}: take a float32 ONNX export.")
 
 
 def _copy(source: Path, file: Path, _: np.ndarray, config: QuantizeConfig) -> None:
@@ -137,6 +157,12 @@ def _openvino_fp16(source: Path, file: Path, _: np.ndarray, config: QuantizeConf
     to_openvino_fp16(source, file)
 
 
+def _tensorrt_int8(source: Path, file: Path, images: np.ndarray) -> None:
+    from fettle.optimize.onnx_quantization import TENSORRT, quantize_onnx
+
+    quantize_onnx(source, file, images, config=QuantizeConfig(), target=TENSORRT)
+
+
 METHODS: Mapping[tuple[str, str], Method] = MappingProxyType(
     {
         ("float32", "onnxruntime"): Method(_copy, "onnx"),
@@ -148,5 +174,13 @@ METHODS: Mapping[tuple[str, str], Method] = MappingProxyType(
         ("fp16", "openvino"): Method(_openvino_fp16, "openvino"),
         # The float graph as it is; the plugin is told to compute in bfloat16.
         ("bf16", "openvino"): Method(_copy, "onnx", {"HINT_BF16": "YES"}),
+    }
+)
+
+PREPARATIONS: Mapping[str, Callable[[Path, Path, np.ndarray], None]] = MappingProxyType(
+    {
+        "float32": lambda source, file, images: _copy(source, file, images, QuantizeConfig()),
+        "fp16": lambda source, file, images: _onnx_fp16(source, file, images, QuantizeConfig()),
+        "int8": _tensorrt_int8,
     }
 )
