@@ -60,6 +60,8 @@ class TensorRTConfig(Section):
     """Precision written into the ONNX graph before the build (strongly typed network)."""
     workspace_gb: float = Field(4.0, gt=0)
     """Memory that the builder may use."""
+    max_batch: int = Field(16, ge=1, le=1024)
+    """Largest batch that the engine takes; ``serve.max_batch`` must not be larger."""
 
 
 class RecipeStep(Section):
