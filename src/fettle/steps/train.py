@@ -1,9 +1,10 @@
 """Step ``train``: a ``dataset`` in, a fitted ``model`` out."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -14,12 +15,22 @@ from fettle.errors import SpecError
 from fettle.models.architecture import Architecture
 from fettle.models.files import save_model
 from fettle.models.registry import build_model
-from fettle.spec import ModelConfig, TrainConfig
+from fettle.spec import ModelConfig, Task, TrainConfig
 from fettle.train.fit import FitResult, fit
 from fettle.train.recorder import HISTORY
+from fettle.tune.results import OVERRIDES
+from fettle.tune.space import override
 
 
-def train(dataset: Path, out: Path, *, model: ModelConfig, train: TrainConfig, work: Path | None = None) -> Artifact:
+def train(
+    dataset: Path,
+    out: Path,
+    *,
+    model: ModelConfig,
+    train: TrainConfig,
+    study: Path | None = None,
+    work: Path | None = None,
+) -> Artifact:
     """Fit a network from ``model.weights``.
 
     Args:
@@ -27,6 +38,7 @@ def train(dataset: Path, out: Path, *, model: ModelConfig, train: TrainConfig, w
         out: Where the artifact is written.
         model: Family, options and initial weights.
         train: How to fit.
+        study: Artifact of kind ``study`` whose best values replace those of ``model`` and ``train``.
         work: Folder for checkpoints, by default ``.<out>.work`` beside ``out``. It outlives a killed process, so that
             the same call goes on from there, and is removed after success.
 
@@ -36,11 +48,16 @@ def train(dataset: Path, out: Path, *, model: ModelConfig, train: TrainConfig, w
         ArtifactError: If the data set or the weights cannot be read.
     """
     data = open_dataset(dataset)
+    parents = {"dataset": data.artifact.card}
+    if study is not None:
+        found = Artifact.open(study, kind="study")
+        parents["study"] = found.card
+        model, train = override(model, train, json.loads((found.path / OVERRIDES).read_text()))
     work = work or work_folder(out)
     architecture = make_architecture(data, model)
     result = fit(initial_model(architecture, model, seed=train.seed), architecture, data, train, folder=work)
     config = {"model": model.to_json(), "train": train.to_json()}
-    parents = {"dataset": data.artifact.card, **_weights_parent(model.weights, config)}
+    parents |= _weights_parent(model.weights, config)
     return write_model(out, result, architecture, work, config=config, parents=parents)
 
 
@@ -54,7 +71,7 @@ def make_architecture(data: Dataset, model: ModelConfig) -> Architecture:
         raise SpecError(
             f"`model.image_size` is {model.image_size}, but the data set holds {data.image_size} px: ingest again."
         )
-    return Architecture(data.task, model.family, data.classes, model.image_size, model.options)
+    return Architecture(cast(Task, data.task), model.family, data.classes, model.image_size, model.options)
 
 
 def initial_model(architecture: Architecture, model: ModelConfig, *, seed: int) -> torch.nn.Module:
@@ -82,7 +99,8 @@ def write_model(
         shutil.copy(work / HISTORY, draft.path)
         shutil.copytree(work / "log", draft.path / "log")
         draft.summary.update(
-            best=dict(result.best),
+            **{name: value for name, value in result.best.items() if name != "epoch"},
+            best_epoch=result.best["epoch"],
             epochs=len(result.history),
             precision=result.precision,
             parameters=sum(parameter.numel() for parameter in result.model.parameters()),

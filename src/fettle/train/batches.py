@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
+from typing_extensions import override
 
 from fettle.data.dataset import Dataset, Subset
 from fettle.hardware import passport
@@ -90,11 +91,11 @@ class Images(TorchDataset[Batch]):
 
 
 class TrainLoader(DataLoader[Batch]):
-    """A loader that can be saved in the middle of an epoch and goes on with the next batch."""
+    """A loader that counts, so that it can go on within an epoch: ``done`` batches of ``epoch`` were given out."""
 
-    def __init__(self, images: Images, sampler: BatchSampler, **kwargs: Any) -> None:
+    def __init__(self, images: Images, sampler: BatchSampler, *, epoch: int, done: int, **kwargs: Any) -> None:
         super().__init__(images, batch_size=None, sampler=sampler, **kwargs)
-        self.order, self.epoch, self.done = sampler, 0, 0
+        self.order, self.epoch, self.done = sampler, epoch, done
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self.order.epoch, self.order.start = self.epoch, self.done
@@ -104,12 +105,6 @@ class TrainLoader(DataLoader[Batch]):
                 self.epoch, self.done = self.epoch + 1, 0
             yield batch
 
-    def state_dict(self) -> dict[str, int]:
-        return {"epoch": self.epoch, "done": self.done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.epoch, self.done = state["epoch"], state["done"]
-
 
 class Batches(pl.LightningDataModule):
     """Training batches; for validation the ``val`` split and as many training images, both without augmentation."""
@@ -118,6 +113,7 @@ class Batches(pl.LightningDataModule):
         super().__init__()
         self.train, self.val = dataset.subset("train"), dataset.subset("val")
         self.config = config
+        self.start = {"epoch": 0, "done": 0}
         self.weights = image_weights(self.train.labels, dataset.class_weights, config.balance.sampling)
 
     def train_dataloader(self) -> TrainLoader:
@@ -127,15 +123,25 @@ class Batches(pl.LightningDataModule):
         sampler = BatchSampler(
             len(self.train), config.batch_size, seed=config.seed, weights=self.weights, **self._share()
         )
-        return TrainLoader(
+        self.loader = TrainLoader(
             Images(self.train, augment),
             sampler,
+            **self.start,
             num_workers=workers,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
             worker_init_fn=_single_thread,
             pin_memory=torch.cuda.is_available(),
         )
+        return self.loader
+
+    @override
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.loader.epoch, "done": self.loader.done}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.start = state_dict
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         chosen = np.random.default_rng(self.config.seed).permutation(len(self.train))[: len(self.val)]

@@ -21,6 +21,10 @@ from fettle.train.regularize import Distillation, mixup
 VAL, PROBE = 0, 1  # validation loaders: the val split, and as many training images
 
 
+class DivergedError(TrainError):
+    """The loss is not finite any more."""
+
+
 class Fitter(pl.LightningModule):
     """What Lightning runs. Its state dict is the model's, under ``model.``.
 
@@ -88,7 +92,7 @@ class Fitter(pl.LightningModule):
             loss = self.distillation(loss, images, outputs)
         value = loss.item()
         if not math.isfinite(value):
-            raise TrainError(self._diverged(value))
+            raise DivergedError(self._diverged(value))
         self.sums[0] += value
         self.sums[2] += 1
         return loss
@@ -150,6 +154,6 @@ class Fitter(pl.LightningModule):
     def _diverged(self, loss: float) -> str:
         return (
             f"Training diverged: the loss is {loss} in epoch {self.current_epoch + 1}, step {self.global_step + 1}, at "
-            f"learning rate {self.rate:.2g}. Lower `train.lr` ({self.config.lr:g}), clip gradients (`train.clip_norm: 1`), "
-            "or set `train.precision: float32`."
+            f"learning rate {self.rate:.2g}. Lower `train.lr` ({self.config.lr:g}), clip gradients "
+            "(`train.clip_norm: 1`), or set `train.precision: float32`."
         )

@@ -71,7 +71,8 @@ class Recorder(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._images += len(batch[1])
         self._trained = time.perf_counter()
-        if trainer.received_sigterm and trainer.world_size == 1:
+        is_last = batch_idx + 1 == trainer.num_training_batches  # then the end of the epoch saves, and Lightning stops
+        if trainer.received_sigterm and trainer.world_size == 1 and not is_last:
             trainer.save_checkpoint(self.folder / LAST)
             raise interrupted(self.folder)
 

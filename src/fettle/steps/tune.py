@@ -1,0 +1,82 @@
+"""Step ``tune``: a ``dataset`` in, a ``study`` with the best overrides of the spec out."""
+
+import json
+import shutil
+from pathlib import Path
+
+from fettle import card
+from fettle.card import Artifact
+from fettle.data.dataset import Dataset, open_dataset
+from fettle.errors import SpecError
+from fettle.spec import ModelConfig, TrainConfig, TuneConfig
+from fettle.steps.train import initial_model, make_architecture, work_folder
+from fettle.train.fit import fit
+from fettle.train.module import DivergedError
+from fettle.train.recorder import Row
+from fettle.tune.results import OVERRIDES, STUDY, overrides, summarize
+from fettle.tune.search import Report, Train, search
+from fettle.tune.space import Overrides, check_space, defaults, override
+
+COLUMNS = {"loss": "val_loss", "macro_f1": "macro_f1", "accuracy": "accuracy"}
+
+
+def tune(
+    dataset: Path, out: Path, *, model: ModelConfig, train: TrainConfig, tune: TuneConfig, work: Path | None = None
+) -> Artifact:
+    """Search ``tune.space`` for better values than the spec's; trial 0 is the spec, so the result is never below it.
+
+    Args:
+        dataset: Artifact of kind ``dataset``; only its train and val splits are used.
+        out: Where the artifact is written: ``study.json``, and ``overrides.json`` for ``train(study=...)``.
+        model: Network of the spec.
+        train: Training of the spec.
+        tune: What to search, and for how long.
+        work: Folder of the journal. It outlives a killed process, so that the same call goes on with the trial and
+            epoch it was in; processes that are given the same folder share the trials. By default ``.<out>.work``
+            beside ``out``, removed after success; one that was given is kept.
+
+    Raises:
+        SpecError: If a key cannot be searched or a value is refused.
+        TrainError: If every trial diverges, or the search is interrupted.
+        ArtifactError: If the data set cannot be read.
+    """
+    if tune.trials < 1:
+        raise SpecError("`tune.trials` is 0, which switches tuning off: set it to 1 or more.")
+    check_space(tune.space)
+    data = open_dataset(dataset)
+    if tune.epochs is not None:
+        train = train.model_copy(update={"epochs": tune.epochs})
+    folder = work or work_folder(out)
+    trainer = _trainer(data, model, train, COLUMNS[tune.metric], folder)
+    study = search(tune, defaults(tune.space, model, train), trainer, folder=folder)
+    config = {"model": model.to_json(), "train": train.to_json(), "tune": tune.to_json()}
+    found = summarize(study, metric=tune.metric)
+    with card.create(out, kind="study", name="tune", config=config, parents={"dataset": data.artifact.card}) as draft:
+        (draft.path / STUDY).write_text(json.dumps(found, indent=1) + "\n")
+        (draft.path / OVERRIDES).write_text(json.dumps(overrides(study), indent=1) + "\n")
+        draft.summary.update(best=found["best"]["value"], default=found["default"]["value"], trials=len(study.trials))
+    if work is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Artifact.open(out, kind="study")
+
+
+def _trainer(data: Dataset, model: ModelConfig, train: TrainConfig, column: str, folder: Path) -> Train:
+    """Return the function that trains one trial, in a folder of its own that is removed once it has a value."""
+
+    def run(params: Overrides, number: int, report: Report) -> float | None:
+        trial_model, trial_train = override(model, train, params)
+        architecture = make_architecture(data, trial_model)
+        network = initial_model(architecture, trial_model, seed=trial_train.seed)
+        trial_folder = folder / f"trial-{number}"
+
+        def on_epoch(row: Row) -> None:
+            report(row["epoch"], row[column])
+
+        try:
+            value = fit(network, architecture, data, trial_train, folder=trial_folder, on_epoch=on_epoch).best[column]
+        except DivergedError:
+            return None
+        shutil.rmtree(trial_folder, ignore_errors=True)
+        return float(value)
+
+    return run
