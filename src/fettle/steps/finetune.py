@@ -18,7 +18,7 @@ def finetune(
     *,
     config: FinetuneConfig,
     train: TrainConfig,
-    teacher: Path | None = None,
+    parent: Path | None = None,
     work: Path | None = None,
 ) -> Artifact:
     """Train ``model`` further, at ``config``'s epochs and learning rate and otherwise as ``train`` says.
@@ -29,7 +29,7 @@ def finetune(
         out: Where the artifact is written.
         config: What differs from ``train``.
         train: How the parent was trained.
-        teacher: Artifact of kind ``model`` to distil from, such as the unpruned network; ``None`` learns from the
+        parent: Artifact of kind ``model`` to distil from, such as the unpruned network; ``None`` learns from the
             labels alone.
         work: Folder for checkpoints, see :func:`fettle.steps.train.train`.
 
@@ -42,7 +42,7 @@ def finetune(
     network, architecture = load_model(student.path)
     if (architecture.classes, architecture.image_size) != (data.classes, data.image_size):
         raise SpecError(f"{model} was trained for other classes or another image size than {dataset} has.")
-    guide = Artifact.open(teacher, kind="model") if teacher is not None and config.distil is not None else None
+    teacher = Artifact.open(parent, kind="model") if parent is not None and config.distil is not None else None
     work = work or work_folder(out)
     result = fit(
         network,
@@ -50,9 +50,9 @@ def finetune(
         data,
         train.model_copy(update={"epochs": config.epochs, "lr": config.lr}),
         folder=work,
-        teacher=load_model(guide.path)[0] if guide else None,
-        distil=config.distil if guide else None,
+        teacher=load_model(teacher.path)[0] if teacher else None,
+        distil=config.distil if teacher else None,
     )
-    parents = {"model": student.card, "dataset": data.artifact.card, **({"teacher": guide.card} if guide else {})}
+    parents = {"model": student.card, "dataset": data.artifact.card, **({"teacher": teacher.card} if teacher else {})}
     settings = {"finetune": config.to_json(), "train": train.to_json()}
     return write_model(out, result, architecture, work, config=settings, parents=parents)
