@@ -52,8 +52,8 @@ def compile(
     given = read_spec(spec, overrides)
     graph = plan(given)
     if tree or as_json:
-        tasks = {task.name: task.inputs for task in graph.tasks}
-        lines = (f"{name} <- {', '.join(map(str, inputs)) or 'the source'}" for name, inputs in tasks.items())
+        tasks = {task.name: task.sources for task in graph.tasks}
+        lines = (f"{name} <- {', '.join(sources) or given.dataset.path}" for name, sources in tasks.items())
         typer.echo(json.dumps(tasks, indent=1) if as_json else "\n".join(lines))
         return
     from pipelines.graph import build, write

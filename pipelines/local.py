@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from fettle.publish.check import is_live
 from kfp import local
 
 from fettle.card import Artifact
 from fettle.errors import ArtifactError, FettleError
+from fettle.evaluate import results
+from fettle.publish import Promotion
+from fettle.publish.repository import versions
+from fettle.steps.promote import PROMOTION
 from fettle.storage import open_store
 from pipelines.graph import build
 from pipelines.narrate import Narrator

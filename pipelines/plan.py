@@ -6,6 +6,7 @@ name says step, recipe and runtime, so that the graph reads like the table of ca
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from fettle.hardware import Passport
@@ -29,6 +30,12 @@ class Task:
     step: str
     inputs: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the tasks that have to end first."""
+        given = (source.values() if isinstance(source, Mapping) else [source] for source in self.inputs.values())
+        return tuple(dict.fromkeys(chain.from_iterable(given)))
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a spec that is there.")] = False,
 ) -> None:
     """Look at a folder of images and write a spec for it."""
-    from fettle.data.inspect import inspect_folder
+    from fettle.cli.starter import describe, starter
+    from fettle.data.inspection import inspect_folder
     from fettle.errors import SpecError
-    from fettle.spec.starter import starter
 
     if out.exists() and not force:
         raise SpecError(f"`--out` {out} exists; give --force to replace it, or another name.")
     facts = inspect_folder(folder)
-    out.write_text(starter(facts, folder), encoding="utf-8")
-    typer.echo(facts.describe(), err=True)
+    out.write_text(starter(facts), encoding="utf-8")
+    typer.echo(describe(facts), err=True)
     typer.echo(out)
 
 

@@ -24,8 +24,7 @@ def graph():
 def test_tasks_come_after_what_they_need(graph):
     seen = set()
     for task in graph.tasks:
-        for source in task.inputs.values():
-            assert {source} <= seen if isinstance(source, str) else set(source.values()) <= seen, task.name
+        assert set(task.sources) <= seen, task.name
         seen.add(task.name)
     assert len(seen) == len(graph.tasks)
 

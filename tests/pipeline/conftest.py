@@ -1,0 +1,88 @@
+"""One tiny run of the whole pipeline that the tests of this tier look at."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+FETTLE = Path(sys.executable).with_name("fettle")
+ROOT = Path(__file__).parents[2]
+SPEC = """
+name: tiny
+dataset: {path: castings, layout: castings, count: 160}
+model: {family: resnet18, image_size: 32}
+train: {preset: plain, epochs: 1, batch_size: 16, precision: float32}
+recipes:
+  int8: [quantize: {images: 16}]
+gates: {max_drop: 0.5, class_floor: null}
+benchmark: {rounds: 3, batches: [1, 4]}
+serve: {max_batch: 4}
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def cached(self) -> set[str]:
+        return {line.split()[-4] for line in self.stderr.splitlines() if line.endswith("from the cache")}
+
+    @property
+    def ran(self) -> set[str]:
+        heads = [line for line in self.stderr.splitlines() if line.startswith("[") and not line.endswith("cache")]
+        return {line.split("]")[1].strip() for line in heads}
+
+
+def without_network() -> list[str]:
+    """Return a prefix that leaves a command nothing but the loopback interface, where the kernel lets us."""
+    prefix = ["unshare", "--net", "--map-root-user", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    usable = shutil.which("unshare") and shutil.which("ip")
+    if usable and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+        return prefix
+    return []
+
+
+@pytest.fixture(scope="session")
+def fettle():
+    """Run ``fettle`` in a folder, cut off from the network where that is possible."""
+    prefix = without_network()
+    triton = os.environ.get("FETTLE_TRITON") or str(ROOT / ".venv-triton")
+
+    def run(folder: Path, *arguments: str) -> Finished:
+        environ = {**os.environ, "FETTLE_TRITON": triton, "NO_COLOR": "1", "COLUMNS": "160"}
+        command = [*prefix, str(FETTLE), *arguments]
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def first(fettle, tmp_path_factory):
+    """The folder of a finished run, and how it ended."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    (folder / "fettle.yaml").write_text(SPEC)
+    done = fettle(folder, "run")
+    assert done.code == 0, done.stderr[-3000:]
+    return folder, done
+
+
+@pytest.fixture
+def workspace(first, tmp_path):
+    """A copy of the finished run that a test may change.
+
+    Kubeflow's cache holds absolute paths, so they are rewritten to the copy's.
+    """
+    shutil.copytree(first[0], tmp_path / "copy", symlinks=True)
+    for entry in (tmp_path / "copy/runs/cache").glob("*.json"):
+        entry.write_text(entry.read_text().replace(str(first[0]), str(tmp_path / "copy")))
+    return tmp_path / "copy"
