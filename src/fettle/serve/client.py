@@ -1,5 +1,6 @@
 """A thin client of any KServe v2 server: pictures in, labelled probabilities out."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import tritonclient.grpc
 import tritonclient.http
+from geventhttpclient.response import HTTPParseError
 from tritonclient.utils import InferenceServerException
 
 from fettle.data.decode import UnreadableImageError, decode
@@ -18,6 +20,7 @@ from fettle.errors import DataError, ServeError
 from fettle.publish.config import RESIZE
 
 Protocol = Literal["http", "grpc"]
+UNREACHABLE = (OSError, HTTPParseError)
 MODULES: dict[str, ModuleType] = {"http": tritonclient.http, "grpc": tritonclient.grpc}
 
 
@@ -53,13 +56,13 @@ class Client:
     def __init__(self, endpoint: str, model: str, *, protocol: Protocol = "http", timeout: float = 60.0) -> None:
         if protocol not in MODULES:
             raise ServeError(f"`protocol` must be http or grpc, got {protocol!r}.")
+        endpoint = endpoint.removeprefix("http://").rstrip("/")
+        if not re.fullmatch(r"[^\s/]+:\d+", endpoint):
+            raise ServeError(f"`endpoint` must look like localhost:8000, got {endpoint!r}.")
         self.endpoint, self.model, self.protocol, self.timeout = endpoint, model, protocol, timeout
         self._module = MODULES[protocol]
         limits = {"connection_timeout": timeout, "network_timeout": timeout} if protocol == "http" else {}
-        try:
-            self.raw = self._module.InferenceServerClient(endpoint, **limits)
-        except (InferenceServerException, OSError, ValueError) as error:
-            raise ServeError(f"`endpoint` must look like localhost:8000, got {endpoint!r} ({error}).") from None
+        self.raw = self._module.InferenceServerClient(endpoint, **limits)
         self._labels: dict[str, tuple[str, ...]] = {}
 
     def __enter__(self) -> Self:
@@ -151,7 +154,7 @@ class Client:
             return getattr(self.raw, method)(*args, **options)
         except InferenceServerException as error:
             raise ServeError(f"{self.model} at {self.endpoint}: {error.message()}.") from None
-        except OSError as error:
+        except UNREACHABLE as error:
             raise ServeError(
                 f"No Triton answers at {self.endpoint} ({error}): start one with `fettle serve`, "
                 "or correct the endpoint."

@@ -8,7 +8,7 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from fettle.errors import ServeError
-from fettle.serve.client import Client, Protocol
+from fettle.serve.client import UNREACHABLE, Client, Protocol
 
 
 def remote_endpoints(http: str) -> dict[Protocol, str]:
@@ -31,7 +31,7 @@ def await_version(endpoint: str, model: str, version: int, *, timeout: float = 1
     Raises:
         ServeError: If another version, or none, answers in the end.
     """
-    refused = contextlib.suppress(InferenceServerException, OSError)
+    refused = contextlib.suppress(InferenceServerException, *UNREACHABLE)
     with tritonclient.http.InferenceServerClient(endpoint, network_timeout=timeout) as control, refused:
         control.load_model(model)
     deadline = time.monotonic() + timeout

@@ -18,7 +18,7 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from fettle.errors import ServeError
-from fettle.serve.client import Client, Protocol
+from fettle.serve.client import UNREACHABLE, Client, Protocol
 from fettle.serve.environment import find_triton, triton_url
 from fettle.serve.ports import LOOPBACK, choose_ports
 
@@ -59,6 +59,8 @@ class LocalTriton:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        if "://" not in self.repository and not Path(self.repository).is_dir():
+            raise ServeError(f"There is no model repository at {self.repository}: promote a model first.")
         self._environment = find_triton(self._environ)
         self._ports = choose_ports(*self._wanted)
         self._scratch = Path(tempfile.mkdtemp(prefix="fettle-triton-"))
@@ -138,7 +140,7 @@ class LocalTriton:
     def last_words(self) -> str:
         """Return the last lines of the server's log."""
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
-        words = [line for line in lines if line.strip(" +-|")]
+        words = [line for line in lines if line.strip() and line[0] not in "+|"]
         return "\n".join(words[-LOG_LINES:])
 
     @property
@@ -186,7 +188,7 @@ class LocalTriton:
         while time.monotonic() < deadline:
             self.check()
             # Closed at once: an open connection would delay the server's end.
-            with tritonclient.http.InferenceServerClient(self.http) as client, contextlib.suppress(OSError):
+            with tritonclient.http.InferenceServerClient(self.http) as client, contextlib.suppress(*UNREACHABLE):
                 if client.is_server_live():
                     return
             time.sleep(0.05)
@@ -199,7 +201,7 @@ class LocalTriton:
                 getattr(client, method)(model, headers={"fettle-access": self._token})
             except InferenceServerException as error:
                 raise ServeError(f"Triton cannot {method.replace('_', ' ')} {model!r}: {error.message()}.") from None
-            except OSError as error:
+            except UNREACHABLE as error:
                 self.check()
                 raise ServeError(f"Triton does not answer ({error}). Its last words:\n{self.last_words()}") from None
 

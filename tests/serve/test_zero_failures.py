@@ -1,0 +1,87 @@
+"""Promotion and rollback under constant load: no request fails, and each is answered by a version that was live."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fettle.errors import FettleError
+from fettle.export.manifest import Export
+from fettle.publish import Promotion, rollback
+from fettle.runtimes import open_engine
+from fettle.serve.client import Protocol
+from fettle.serve.triton import LocalTriton
+from fettle.storage import Store
+
+Maker = Callable[..., Export]
+REQUESTS = 2_000
+
+
+class Load(threading.Thread):
+    """A client that asks without a pause and checks each answer against the version that gave it."""
+
+    def __init__(
+        self, triton: LocalTriton, protocol: Protocol, images: np.ndarray, expected: dict[str, np.ndarray]
+    ) -> None:
+        super().__init__()
+        self.triton, self.protocol, self.images, self.expected = triton, protocol, images, expected
+        self.stopped = threading.Event()
+        self.answers, self.failures = Counter[str](), list[str]()
+
+    def run(self) -> None:
+        with self.triton.client("m", self.protocol) as client:
+            number = 0
+            while not self.stopped.is_set():
+                number += 1
+                rows = slice(number % 8, number % 8 + 1 + number % 4)
+                try:
+                    answer = client.infer(self.images[rows])
+                except FettleError as error:
+                    self.failures.append(str(error))
+                    continue
+                self.answers[answer.version] += 1
+                if not np.allclose(answer.probabilities, self.expected[answer.version][rows], atol=2e-3):
+                    self.failures.append(f"version {answer.version} answered with another's probabilities")
+
+
+@pytest.mark.parametrize("runtimes", [("onnxruntime", "onnxruntime"), ("onnxruntime", "openvino")])
+def test_promote_and_roll_back_under_load(
+    triton: LocalTriton,
+    publish: Callable[..., Promotion],
+    repository: Store,
+    linear_export: Maker,
+    images: np.ndarray,
+    runtimes: tuple[str, str],
+) -> None:
+    exports, expected = [linear_export(seed=seed) for seed in (1, 2)], dict[str, np.ndarray]()
+    for number, (export, runtime) in enumerate(zip(exports, runtimes, strict=True), 1):
+        with open_engine(runtime, export.file, threads=1) as engine:
+            expected[str(number)] = engine(images)[0]
+    publish(exports[0], runtimes[0])
+    triton.load("m")
+    clients = [Load(triton, protocol, images, expected) for protocol in ("http", "grpc") for _ in range(2)]
+    for client in clients:
+        client.start()
+    try:
+        time.sleep(1)
+        publish(exports[1], runtimes[1])
+        assert triton.load("m") == "2"
+        time.sleep(1)
+        rollback(repository, "m")
+        assert triton.load("m") == "1"
+        deadline = time.monotonic() + 120
+        while sum(sum(client.answers.values()) for client in clients) < REQUESTS and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        for client in clients:
+            client.stopped.set()
+        for client in clients:
+            client.join()
+    answers = sum((client.answers for client in clients), Counter[str]())
+    assert [failure for client in clients for failure in client.failures] == []
+    assert sum(answers.values()) >= REQUESTS
+    assert answers["1"] > 0
+    assert answers["2"] > 0

@@ -1,0 +1,36 @@
+"""The parts of a confirmation that need no server."""
+
+import pytest
+
+from fettle.errors import ServeError
+from fettle.hardware import Passport
+from fettle.serve import confirm
+from fettle.serve.confirm import mixed_batches, tolerance_of
+from fettle.serve.remote import remote_endpoints
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
+@pytest.mark.parametrize("largest", [1, 4, 16, 64])
+def test_batches_cover_every_image_once_in_several_sizes(count: int, largest: int) -> None:
+    slices = list(mixed_batches(count, largest))
+    assert [row for rows in slices for row in range(rows.start, rows.stop)] == list(range(count))
+    sizes = {rows.stop - rows.start for rows in slices}
+    assert not sizes or max(sizes) <= largest
+    if count == 100 and largest > 1:
+        assert len(sizes) > 2
+        assert largest in sizes
+
+
+def test_openvino_floats_are_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for flags, like in ((("amx_bf16",), "bf16"), (("avx2",), "float32")):
+        monkeypatch.setattr(confirm, "passport", lambda flags=flags: Passport("cpu", 1, flags))
+        assert tolerance_of("openvino", "float32") == confirm.TOLERANCES[like]
+        assert tolerance_of("onnxruntime", "float32") == confirm.TOLERANCES["float32"]
+
+
+def test_a_remote_triton_has_two_ports() -> None:
+    assert remote_endpoints("triton.models:8000") == {"http": "triton.models:8000", "grpc": "triton.models:8001"}
+    assert remote_endpoints("http://triton:80")["grpc"] == "triton:81"
+    for wrong in ("triton", "triton:", ":8000", "triton:http"):
+        with pytest.raises(ServeError, match=r"serve\.endpoint"):
+            remote_endpoints(wrong)
