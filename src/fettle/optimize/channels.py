@@ -47,7 +47,7 @@ def remove_channels(
     Raises:
         OptimizeError: If Torch-Pruning does not understand the network.
     """
-    model = copy.deepcopy(model)
+    model = _copy_with_gradients(model)
     modules = dict(model.named_modules())
     try:
         with warnings.catch_warnings():
@@ -68,6 +68,13 @@ def remove_channels(
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise OptimizeError(f"Torch-Pruning cannot prune this network ({error}): choose another family.") from error
     return model
+
+
+def _copy_with_gradients(model: nn.Module) -> nn.Module:
+    copied = copy.deepcopy(model)  # leaves the gradients of parameters behind
+    for new, old in zip(copied.parameters(), model.parameters(), strict=True):
+        new.grad = old.grad
+    return copied
 
 
 def accumulate_gradients(model: nn.Module, batches: Batches) -> None:

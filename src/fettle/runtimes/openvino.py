@@ -40,7 +40,6 @@ def _one_of(choices: Mapping[str, Any]) -> Callable[[str, str], Any]:
 # Triton's parameter -> the plugin's property and how its text is read.
 OPTIONS: Mapping[str, tuple[str, Callable[[str, str], Any]]] = {
     "INFERENCE_NUM_THREADS": ("INFERENCE_NUM_THREADS", integer_option),
-    "COMPILATION_NUM_THREADS": ("COMPILATION_NUM_THREADS", integer_option),
     "NUM_STREAMS": ("NUM_STREAMS", _streams),
     "PERFORMANCE_HINT": ("PERFORMANCE_HINT", _one_of(properties.hint.PerformanceMode.__members__)),
     "HINT_BF16": ("INFERENCE_PRECISION_HINT", _one_of({"YES": ov.Type.bf16})),
