@@ -10,6 +10,8 @@ from tritonclient.utils import InferenceServerException
 from fettle.errors import ServeError
 from fettle.serve.client import UNREACHABLE, Client, Protocol
 
+TIMEOUT = 120.0
+
 
 def remote_endpoints(http: str) -> dict[Protocol, str]:
     """Return both services of the Triton whose HTTP service is ``host:port``; gRPC is one port above, as by default.
@@ -23,7 +25,7 @@ def remote_endpoints(http: str) -> dict[Protocol, str]:
     return {"http": f"{host}:{port}", "grpc": f"{host}:{int(port) + 1}"}
 
 
-def await_version(endpoint: str, model: str, version: int, *, timeout: float = 120.0) -> None:
+def await_version(endpoint: str, model: str, version: int) -> None:
     """Ask a Triton to load ``model`` and wait until ``version`` answers.
 
     A Triton that does not let us load, because it polls or another program controls it, is given the time to do so.
@@ -32,12 +34,12 @@ def await_version(endpoint: str, model: str, version: int, *, timeout: float = 1
         ServeError: If another version, or none, answers in the end.
     """
     refused = contextlib.suppress(InferenceServerException, *UNREACHABLE)
-    with tritonclient.http.InferenceServerClient(endpoint, network_timeout=timeout) as control, refused:
+    with tritonclient.http.InferenceServerClient(endpoint, network_timeout=TIMEOUT) as control, refused:
         control.load_model(model)
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + TIMEOUT
     while (found := _answering(endpoint, model)) != str(version):
         if time.monotonic() > deadline:
-            raise ServeError(f"{model} at {endpoint}: {found}, not version {version}, after {timeout:.0f} s.")
+            raise ServeError(f"{model} at {endpoint}: {found}, not version {version}, after {TIMEOUT:.0f} s.")
         time.sleep(1)
 
 
