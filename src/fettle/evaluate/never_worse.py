@@ -16,9 +16,8 @@ def gain(candidate: Evidence, parent: Evidence) -> str:
     """Say what the optimization brought against its parent."""
     batch, ratios = _time_ratios(candidate, parent)
     return (
-        f"{words.speed(ratios[0].estimate)} than {parent.name} at batch 1 "
-        f"({words.milliseconds(parent.timing.p50_ms)} → {words.milliseconds(candidate.timing.p50_ms)}), "
-        f"{words.speed(ratios[1].estimate)} at batch {batch}, {words.size_change(_size_ratio(candidate, parent))}"
+        f"{words.time_ratio(ratios[0])} than {parent.name} at batch 1, {words.time_ratio(ratios[1])} at batch {batch}, "
+        f"{words.size_change(_size_ratio(candidate, parent))}"
     )
 
 

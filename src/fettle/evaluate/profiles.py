@@ -61,16 +61,18 @@ def pick(profile: str, eligible: Sequence[Candidate], baseline: Candidate) -> Pi
     if not eligible:
         return Pick(profile, None, "No candidate passes all gates.")
     best = max(eligible, key=lambda row: score(row, baseline))
-    return Pick(profile, best.name, f"{compared(best, baseline)}. Rule: {rule}.")
+    return Pick(profile, best.name, f"{compared(best, baseline)}. The rule: {rule}.")
 
 
 def compared(row: Candidate, baseline: Candidate) -> str:
     """Say what a candidate is, against the baseline."""
     if row.name == baseline.name:
-        return f"{row.name}: the baseline itself, {words.percent(row.accuracy)}, {words.milliseconds(row.p50_ms)}"
+        return (
+            f"the baseline itself, accuracy {words.percent(row.accuracy)}, {words.milliseconds(row.p50_ms)} at batch 1"
+        )
     drop = f", {words.difference(row.difference)}" if row.difference else ""
     return (
-        f"{row.name}: {words.speed(row.p50_ms / baseline.p50_ms)} than {baseline.name} at batch 1 "
+        f"{words.speed(row.p50_ms / baseline.p50_ms)} than {baseline.name} at batch 1 "
         f"({words.milliseconds(baseline.p50_ms)} → {words.milliseconds(row.p50_ms)}), "
         f"{words.rate(row.best_throughput)} at best, {words.size_change(row.size_mb / baseline.size_mb)}, "
         f"accuracy {words.percent(row.accuracy)}{drop}"

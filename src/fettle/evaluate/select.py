@@ -104,7 +104,7 @@ def _sentence(rows: Sequence[Candidate], baseline: Candidate, winner: str | None
         failed = ", ".join(gate.name for gate in baseline.gates if not gate.passed)
         return f"No winner: every candidate fails a gate or was dropped; the baseline itself fails {failed}. {tally}"
     row = next(row for row in rows if row.name == winner)
-    chosen = f"Chosen for {profile}: {compared(row, baseline)}. {tally}"
+    chosen = f"{row.name} is the {profile} choice: {compared(row, baseline)}. {tally}"
     if optimized and not any(one.eligible for one in optimized):
         return f"No optimized candidate holds all gates and is better than its parent: the baseline stays. {chosen}"
     return chosen

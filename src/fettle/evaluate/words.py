@@ -13,11 +13,11 @@ def points(difference: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    return f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+    return f"{value:#.3g} ms" if value < 100 else f"{value:.0f} ms"
 
 
 def megabytes(value: float) -> str:
-    return f"{value:.3g} MB" if value < 100 else f"{value:.0f} MB"
+    return f"{value:#.3g} MB" if value < 100 else f"{value:.0f} MB"
 
 
 def rate(value: float) -> str:
@@ -26,13 +26,19 @@ def rate(value: float) -> str:
 
 def speed(ratio: float) -> str:
     """What a ratio of times means: 0.5 is "2.0x faster", 1.2 is "20% slower"."""
-    if ratio <= 1 / 1.5:
-        return f"{1 / ratio:.1f}x faster"
+    if max(ratio, 1 / ratio) >= 1.5:
+        return f"{1 / ratio:.1f}x faster" if ratio < 1 else f"{ratio:.1f}x slower"
     return f"{1 - ratio:.0%} faster" if ratio < 1 else f"{ratio - 1:.0%} slower"
 
 
 def size_change(ratio: float) -> str:
     return f"{1 - ratio:.0%} smaller" if ratio < 1 else f"{ratio - 1:.0%} larger"
+
+
+def time_ratio(interval: Interval) -> str:
+    """A ratio of times with how sure it is."""
+    bounds = f"{interval.low:.2f} to {interval.high:.2f}"
+    return f"{speed(interval.estimate)} ({interval.confidence:.0%} interval of the ratio {bounds})"
 
 
 def between(interval: Interval) -> str:

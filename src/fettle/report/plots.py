@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from fettle.evaluate.metrics import Metrics
 from fettle.evaluate.results import Selection
@@ -16,7 +16,7 @@ from fettle.report.table import standing
 def pareto(selection: Selection) -> Markup:
     """Accuracy over latency; a circle's area is the size on disk, its number the row of the table."""
     with style():
-        plot = axes(width=6.4, height=4.0)
+        plot = axes()
         runtimes = list(dict.fromkeys(row.runtime for row in selection.candidates))
         largest = max(row.size_mb for row in selection.candidates) or 1.0
         front = sorted((row.p50_ms, row.accuracy) for row in selection.candidates if row.name in selection.pareto)
@@ -25,18 +25,18 @@ def pareto(selection: Selection) -> Markup:
             state = standing(row, selection)
             colour = SERIES[runtimes.index(row.runtime) % len(SERIES)]
             plot.scatter(
-                row.p50_ms, row.accuracy, s=120 + 680 * row.size_mb / largest, zorder=2 + number,
+                row.p50_ms, row.accuracy, s=90 + 500 * row.size_mb / largest, zorder=2 + number,
                 color=colour if state in ("winner", "passes") else PAPER, alpha=0.85,
                 edgecolors=INK if state == "winner" else colour, linewidths=2.2 if state == "winner" else 1.2,
             )  # fmt: skip
             ink = PAPER if state in ("winner", "passes") else INK
             plot.text(
-                row.p50_ms, row.accuracy, str(number), ha="center", va="center", fontsize=8.5, color=ink,
+                row.p50_ms, row.accuracy, str(number), ha="center", va="center", fontsize=8, color=ink,
                 fontweight="bold", zorder=3 + number,
             )  # fmt: skip
         for index, runtime in enumerate(runtimes):
             plot.scatter([], [], color=SERIES[index % len(SERIES)], label=runtime)
-        plot.legend(loc="lower right")
+        plot.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, handletextpad=0.2)
         _log_milliseconds(plot)
         plot.margins(0.14, 0.2)
         plot.set_ylabel("test accuracy")
@@ -88,12 +88,11 @@ def reliability(metrics: Mapping[str, Metrics]) -> Markup:
         return svg(plot, label="Reliability diagram: accuracy over confidence")
 
 
-def trials(values: Sequence[float | None], *, metric: str, minimize: bool) -> Markup:
-    """The objective of each trial and the best so far; trial 0 is the default."""
+def trials(values: Mapping[int, float], *, metric: str, minimize: bool) -> Markup:
+    """The objective of each completed trial by number, and the best so far; trial 0 is the default."""
     with style():
         plot = axes()
-        done = [(number, value) for number, value in enumerate(values) if value is not None]
-        numbers, found = zip(*done, strict=True)
+        numbers, found = zip(*sorted(values.items()), strict=True)
         best = (np.minimum if minimize else np.maximum).accumulate(found)
         plot.scatter(numbers, found, color=SERIES[0], s=22, alpha=0.7, label="trial")
         plot.step(numbers, best, where="post", color=GOOD, label="best so far")
@@ -161,7 +160,7 @@ def _over_epochs(plot: Axes, title: str, label: str) -> Markup:
 def _log_milliseconds(plot: Axes) -> None:
     """Latencies differ by factors; plain numbers on the axis all the same."""
     plot.set_xscale("log")
-    for each in (plot.xaxis.set_major_formatter, plot.xaxis.set_minor_formatter):
-        each(FuncFormatter(lambda value, _: f"{value:g}"))
-    plot.tick_params(axis="x", which="minor", labelsize=8)
+    plot.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plot.xaxis.set_minor_formatter(NullFormatter())
     plot.set_xlabel("median latency at batch 1, ms (logarithmic)")

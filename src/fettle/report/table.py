@@ -10,7 +10,7 @@ from fettle.evaluate import words
 from fettle.evaluate.results import Candidate, Selection
 
 STYLES = {"winner": "bold green", "passes": "", "fails": "red", "dropped": "dim"}
-COLUMNS = ("candidate", "precision", "accuracy", "to baseline", "p50", "p95", "best images/s", "size", "verdict")
+COLUMNS = ("candidate", "precision", "accuracy", "vs baseline", "p50", "p95", "best images/s", "size", "verdict")
 
 
 def candidates_table(selection: Selection) -> Table:

@@ -38,7 +38,7 @@ def select(
     selection = choose(evidence, gates=gates, profile=profile, skipped=measured.skipped)
     parents = {each.card.name: each.card for each in tested} | {"benchmark": timed.card}
     config = {"gates": gates.to_json(), "profile": profile}
-    with card.create(out, kind="selection", name=profile, config=config, parents=parents) as draft:
+    with card.create(out, kind="selection", name="selection", config=config, parents=parents) as draft:
         results.save(draft.path / results.SELECTION, selection)
         draft.summary.update(winner=selection.winner, sentence=selection.sentence, **_summary(selection))
     return Artifact.open(out, kind="selection", verify=False)

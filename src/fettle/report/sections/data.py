@@ -1,7 +1,7 @@
 """The data set: counts, weights, statistics, samples, and what was set aside."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from fettle.report.pictures import file_uri
 from fettle.report.sources import Sources
 
 MOST_LISTED = 20
+MEASURES = ("width", "height", "aspect", "brightness")
 
 
 def build(sources: Sources) -> dict[str, Any] | None:
@@ -17,9 +18,8 @@ def build(sources: Sources) -> dict[str, Any] | None:
     dataset = sources.dataset
     if dataset is None:
         return None
-    folder = dataset.artifact.path
-    quarantine = list(_lines(folder / "quarantine.jsonl"))
-    weights = dataset.class_weights.tolist()
+    folder, weights = dataset.artifact.path, dataset.class_weights.tolist()
+    quarantine = _rows(folder / "quarantine.jsonl")
     return {
         "dataset": dataset,
         "name": dataset.artifact.card.name,
@@ -27,33 +27,30 @@ def build(sources: Sources) -> dict[str, Any] | None:
         "totals": {split: sum(by_class.values()) for split, by_class in dataset.counts.items()},
         "plot": plots.class_counts(dataset.counts, dataset.classes),
         "grid": file_uri(folder / "grid.jpg"),
-        "statistics": dict(_flat(dataset.statistics)),
         "quarantine": quarantine[:MOST_LISTED],
         "quarantined": len(quarantine),
-        "duplicates": _json(folder / "duplicates.json"),
+        "most": MOST_LISTED,
+        **_duplicates(folder / "duplicates.json"),
+        **_statistics(dataset.statistics),
     }
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    if file.is_file():
-        yield from (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+def _statistics(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    by_class = statistics.get("brightness_by_class", {})
+    spreads = {name: statistics[name] for name in MEASURES if name in statistics}
+    return {
+        "spreads": spreads | {f"brightness of {name}": spread for name, spread in by_class.items()},
+        "notes": statistics.get("notes", {}),
+    }
 
 
-def _json(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+def _duplicates(file: Path) -> dict[str, Any]:
+    """Return exact copies, groups of look-alikes, and how many groups lie in several splits."""
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"exact": [], "near": []}
+    crossing = sum(len({image["split"] for image in group}) > 1 for group in found["near"])
+    return {"copies": found["exact"], "near": found["near"], "crossing": crossing}
 
 
-def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield nested statistics as lines of text, such as ``brightness mean``."""
-    for key, value in values.items():
-        name = f"{prefix} {key}".strip().replace("_", " ")
-        if isinstance(value, dict):
-            yield from _flat(value, name)
-        elif isinstance(value, list):
-            yield name, ", ".join(_number(each) for each in value)
-        else:
-            yield name, _number(value)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _rows(file: Path) -> list[dict[str, Any]]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return [json.loads(line) for line in lines]

@@ -25,6 +25,7 @@ def build(sources: Sources) -> dict[str, Any] | None:
         "models": {name: _model(validation.test, classes) for name, validation in contrasted.items()},
         "reliability": plots.reliability({name: validation.test for name, validation in contrasted.items()}),
         "parity": {name: validation.parity for name, validation in contrasted.items() if validation.parity},
+        "references": {name: validation.reference for name, validation in contrasted.items()},
     }
 
 

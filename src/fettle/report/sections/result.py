@@ -23,14 +23,14 @@ QUANTITIES: tuple[Quantity, ...] = (
     ("Macro F1", lambda row: row.macro_f1, words.percent, _difference),
     ("AUROC", lambda row: row.auroc, "{:.4f}".format, lambda before, after: f"{after - before:+.4f}"),
     ("Calibration error", lambda row: row.ece, "{:.3f}".format, lambda before, after: f"{after - before:+.3f}"),
-    ("Latency p50, batch 1", lambda row: row.p50_ms, words.milliseconds, _ratio(words.speed)),
-    ("Latency p95, batch 1", lambda row: row.p95_ms, words.milliseconds, _ratio(words.speed)),
-    ("Best throughput", lambda row: row.best_throughput, words.rate, _ratio(lambda ratio: f"{ratio:.1f}x")),
+    ("Latency p50", lambda row: row.p50_ms, words.milliseconds, _ratio(words.speed)),
+    ("Latency p95", lambda row: row.p95_ms, words.milliseconds, _ratio(words.speed)),
+    ("Best throughput", lambda row: row.best_throughput, words.rate, _ratio(lambda ratio: f"{ratio:.1f}x as many")),
     ("Size on disk", lambda row: row.size_mb, words.megabytes, _ratio(words.size_change)),
     ("Peak memory", lambda row: row.memory_mb, words.megabytes, _ratio(words.size_change)),
     ("Load time", lambda row: row.load_ms, words.milliseconds, _ratio(words.speed)),
 )
-TILES = ("Accuracy", "Latency p50, batch 1", "Best throughput", "Size on disk")
+TILES = ("Accuracy", "Latency p50", "Best throughput", "Size on disk")
 
 
 def build(sources: Sources) -> dict[str, Any] | None:
