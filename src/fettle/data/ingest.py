@@ -61,6 +61,7 @@ def ingest(
     classes = _classes(source, kept)
     groups = look_alikes([image.hash for image in kept], distance=config.near_distance)
     splits = split_images(kept, groups if config.group_near_duplicates else [], config.split)
+    _warn_of_crossings(groups, splits)
     order = sorted(range(len(kept)), key=lambda index: (SPLITS.index(splits[index]), kept[index].sha256))
     records = [_record(kept[index], splits[index], classes) for index in order]
     images = _write_images(folder, cache, [kept[index].row for index in order])
@@ -101,6 +102,17 @@ def _classes(source: Path, images: Sequence[Decoded]) -> tuple[str, ...]:
             f"(`fettle init {source}` proposes one)."
         )
     return classes
+
+
+def _warn_of_crossings(groups: Sequence[Sequence[int]], splits: Sequence[str]) -> None:
+    crossing = sum(len({splits[index] for index in group}) > 1 for group in groups)
+    if crossing:
+        log.warning(
+            "%d of %d groups of images that look alike lie in several splits (duplicates.json lists them); "
+            "dataset.group_near_duplicates=true keeps each in one.",
+            crossing,
+            len(groups),
+        )
 
 
 def _record(image: Decoded, split: str, classes: Sequence[str]) -> Record:

@@ -49,55 +49,57 @@ def split_images(images: Sequence[Decoded], groups: Sequence[Sequence[int]], con
     Raises:
         DataError: If a class has too few images to be in every split.
     """
-    grouped = {index for group in groups for index in group}
-    members = [list(group) for group in groups] + [[index] for index in range(len(images)) if index not in grouped]
-    units = [Unit(tuple(images[index] for index in group)) for group in members]
-    fixed = [unit.fixed for unit in units]
-    shares = {split: getattr(config, split) for split in CARVED if split not in fixed}
-    free = [unit for unit, split in zip(units, fixed, strict=True) if split in (None, "train")]
-    carved = dict(zip(map(id, free), carve(free, shares, seed=config.seed), strict=True))
-    splits = [""] * len(images)
-    for unit, group in zip(units, members, strict=True):
-        for index in group:
-            splits[index] = carved.get(id(unit)) or unit.fixed or "train"
-    check_presence(images, splits, wanted=[split for split in SPLITS if split in splits or shares.get(split)])
+    units = _units(images, groups)
+    fixed = {image.sha256: unit.fixed for unit in units for image in unit.images if unit.fixed in CARVED}
+    free = [unit for unit in units if unit.fixed not in CARVED]
+    shares = {split: getattr(config, split) for split in CARVED if split not in fixed.values()}
+    by_content = fixed | carve(free, shares, seed=config.seed)
+    splits = [by_content[image.sha256] for image in images]
+    made = {"train", *splits, *(split for split, share in shares.items() if share)}
+    _check_presence(images, splits, wanted=[split for split in SPLITS if split in made])
     return splits
 
 
-def carve(units: Sequence[Unit], shares: Mapping[str, float], *, seed: int) -> list[str]:
-    """Return the split of each unit, stratified by label.
+def _units(images: Sequence[Decoded], groups: Sequence[Sequence[int]]) -> list[Unit]:
+    grouped = {index for group in groups for index in group}
+    alone = [[index] for index in range(len(images)) if index not in grouped]
+    return [Unit(tuple(images[index] for index in group)) for group in (*groups, *alone)]
+
+
+def carve(units: Sequence[Unit], shares: Mapping[str, float], *, seed: int) -> dict[str, str]:
+    """Return the split of each image by its digest, stratified by label.
 
     Within a class, units in the order of a keyed hash of their content fill ``test``, then ``val``, then ``calib`` up
     to their share of the images, one at least; the rest trains. The shares hold to within one image in each class, and
     one image more in the data moves at most one image over each border.
     """
-    splits = ["train"] * len(units)
     by_label = defaultdict(list)
-    for index, unit in enumerate(units):
-        by_label[unit.label].append(index)
-    for indices in by_label.values():
-        total = sum(len(units[index].images) for index in indices)
-        room = {split: max(1, round(share * total)) for split, share in shares.items() if share}
-        for index in sorted(indices, key=lambda index: units[index].key(seed)):
-            size = len(units[index].images)
-            splits[index] = next((split for split in CARVED if room.get(split, 0) >= size), "train")
-            if splits[index] != "train":
-                room[splits[index]] -= size
+    for unit in units:
+        by_label[unit.label].append(unit)
+    splits = {}
+    for of_label in by_label.values():
+        total = sum(len(unit.images) for unit in of_label)
+        room = {split: max(1, round(share * total)) for split, share in shares.items() if share} | {"train": total}
+        for unit in sorted(of_label, key=lambda unit: unit.key(seed)):
+            size = len(unit.images)
+            split = next(split for split in (*CARVED, "train") if room.get(split, 0) >= size)
+            room[split] -= size
+            splits.update({image.sha256: split for image in unit.images})
     return splits
 
 
-def check_presence(images: Sequence[Decoded], splits: Sequence[str], *, wanted: Sequence[str]) -> None:
+def _check_presence(images: Sequence[Decoded], splits: Sequence[str], *, wanted: Sequence[str]) -> None:
     """Every class must be in every split that is made here; the source's own splits may lack one, but for ``train``."""
     present = {(image.item.label, split) for image, split in zip(images, splits, strict=True)}
     ours = {split for image, split in zip(images, splits, strict=True) if image.item.split in (None, "train")}
     counts = Counter(image.item.label for image in images)
     for label, count in sorted(counts.items()):
         missing = [split for split in wanted if (label, split) not in present]
-        if "train" in missing or ours & set(missing) or count < len(wanted):
+        if "train" in missing or ours & set(missing):
             raise DataError(
-                f"Class {label!r} has {count} distinct image(s), too few to be in each of {', '.join(wanted)} "
-                f"(none left for {', '.join(missing) or 'training'}). Add images, remove the class, or make fewer "
-                f"splits (dataset.split.calib=0)."
+                f"Class {label!r} has {count} distinct image(s), none of them in {', '.join(missing)}; it needs one in "
+                f"each of {', '.join(wanted)}. Add images, remove the class, or make fewer splits "
+                "(dataset.split.calib=0)."
             )
         if missing:
             log.warning("Class %r has no image in the source's own %s.", label, ", ".join(missing))

@@ -20,11 +20,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "augment": [
             FLIP,
             {"VerticalFlip": {"p": 0.5}},
-            {"ElasticTransform": {"alpha": 1, "sigma": 50, "p": 0.2}},
+            {"ElasticTransform": {"alpha": 1, "sigma": 50, "approximate": True, "p": 0.2}},
             {"GridDistortion": {"num_steps": 5, "distort_limit": 0.3, "p": 0.2}},
             {"CLAHE": {"clip_limit": 2.0, "tile_grid_size": [8, 8], "p": 0.2}},
-            {"CoarseDropout": {"num_holes_range": [1, 8], "hole_height_range": [4, 32], "hole_width_range": [4, 32],
-                               "p": 0.2}},
+            # Up to 8 holes of up to 32 px at 224 px: shares of the side, so that they suit every image size.
+            {"CoarseDropout": {"num_holes_range": [1, 8], "hole_height_range": [0.02, 0.143],
+                               "hole_width_range": [0.02, 0.143], "p": 0.2}},
             {"GaussNoise": {"std_range": [0.01, 0.05], "p": 0.2}},
             {"GaussianBlur": {"blur_limit": [3, 5], "p": 0.1}},
         ],

@@ -6,7 +6,7 @@ import numpy as np
 
 from fettle.data.castings.scene import Plane, Scene, step
 
-SOFT = 0.035  # edges of a casting are rounded
+SOFT = 0.05  # edges of a casting are rounded
 
 
 def disc(scene: Scene, rng: np.random.Generator) -> None:
@@ -15,9 +15,9 @@ def disc(scene: Scene, rng: np.random.Generator) -> None:
     radius = scene.radius
     for _ in range(rng.integers(0, 3)):
         groove = np.abs(radius - rng.uniform(0.4, 0.85))
-        scene.height -= rng.uniform(0.02, 0.05) * (1 - step(groove, rng.uniform(0.015, 0.03), SOFT))
+        scene.height -= rng.uniform(0.01, 0.03) * (1 - step(groove, rng.uniform(0.02, 0.04), SOFT))
     _hub(scene, rng)
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         _bolt_holes(scene, rng)
 
 
@@ -31,7 +31,7 @@ def impeller(scene: Scene, rng: np.random.Generator) -> None:
     across = (turn - np.round(turn)) * 2 * np.pi / count * radius / np.hypot(1, curve)
     vane = 1 - step(np.abs(across), rng.uniform(0.025, 0.05), SOFT)
     vane *= step(radius, inner, SOFT) * (1 - step(radius, outer, SOFT))
-    scene.height += rng.uniform(0.06, 0.14) * vane
+    scene.height += rng.uniform(0.03, 0.06) * vane
     _hub(scene, rng)
 
 
@@ -43,12 +43,12 @@ def _plate(scene: Scene, rng: np.random.Generator) -> None:
     scene.solid[:] = 1 - step(radius, 1, scene.pixel)
     scene.height += rng.uniform(0.12, 0.2) * (1 - step(radius, 0.985, 0.05))
     rim = step(radius, rng.uniform(0.78, 0.92), SOFT) * (1 - step(radius, 0.98, SOFT))
-    scene.height += rng.uniform(-0.04, 0.07) * rim
+    scene.height += rng.uniform(-0.02, 0.04) * rim
 
 
 def _hub(scene: Scene, rng: np.random.Generator) -> None:
     boss, bore = rng.uniform(0.2, 0.33), rng.uniform(0.07, 0.15)
-    scene.height += rng.uniform(0.04, 0.12) * (1 - step(scene.radius, boss, SOFT))
+    scene.height += rng.uniform(0.03, 0.07) * (1 - step(scene.radius, boss, SOFT))
     _drill(scene, scene.radius, bore)
     if rng.random() < 0.5:  # keyway
         u, v = scene.uv
@@ -57,12 +57,12 @@ def _hub(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def _bolt_holes(scene: Scene, rng: np.random.Generator) -> None:
-    count, circle, size = rng.integers(3, 7), rng.uniform(0.5, 0.7), rng.uniform(0.05, 0.065)
+    count, circle, size = rng.integers(3, 7), rng.uniform(0.5, 0.7), rng.uniform(0.06, 0.08)
     sector = 2 * np.pi / count
     angle = scene.angle + rng.uniform(0, sector)
     angle = (angle / sector - np.round(angle / sector)) * sector
     distance = np.hypot(scene.radius * np.cos(angle) - circle, scene.radius * np.sin(angle))
-    scene.height -= 0.03 * (1 - step(distance, 1.7 * size, SOFT))  # counterbore
+    scene.height -= 0.02 * (1 - step(distance, 1.7 * size, SOFT))  # counterbore
     _drill(scene, distance, size)
 
 

@@ -79,9 +79,9 @@ def pose(size: int, rng: np.random.Generator) -> Points:
     """Return a view in which the part is turned, shifted, nearer or farther, and a little tilted."""
     half = size * OVERSAMPLING / 2
     to_unit = np.array([[1 / half, 0, -1], [0, 1 / half, -1], [0, 0, 1]])
-    turn, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(1.1, 1.25)
+    turn, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(1.05, 1.18)
     cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
-    place = np.array([[cos, -sin, rng.uniform(-0.08, 0.08)], [sin, cos, rng.uniform(-0.08, 0.08)], [0, 0, 1]])
+    place = np.array([[cos, -sin, rng.uniform(-0.06, 0.06)], [sin, cos, rng.uniform(-0.06, 0.06)], [0, 0, 1]])
     tilt = np.array([[1, 0, 0], [0, 1, 0], [*rng.uniform(-0.06, 0.06, 2), 1]])
     return np.asarray(place @ tilt @ to_unit)
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from fettle.data.castings.scene import OVERSAMPLING, Plane, Scene, noise, step
 
-METALS = ((0.30, 0.30, 0.32), (0.46, 0.47, 0.49), (0.36, 0.35, 0.34), (0.40, 0.35, 0.27), (0.36, 0.25, 0.22))
+METALS = ((0.28, 0.28, 0.30), (0.38, 0.39, 0.41), (0.33, 0.32, 0.31), (0.34, 0.32, 0.28), (0.28, 0.30, 0.33))
 TABLES = ((0.05, 0.05, 0.06), (0.12, 0.12, 0.13), (0.08, 0.10, 0.14), (0.13, 0.11, 0.09))
 
 
@@ -13,9 +13,9 @@ def material(scene: Scene, rng: np.random.Generator) -> None:
     """Choose the metal and the table, and give both their texture."""
     table, metal = (np.array(colours[rng.integers(len(colours))]) for colours in (TABLES, METALS))
     scene.paint(np.ones_like(scene.solid), table * rng.uniform(0.7, 1.2))
-    scene.paint(scene.solid, metal * rng.uniform(0.75, 1.25))
+    scene.paint(scene.solid, metal * rng.uniform(0.85, 1.15))
     skin = noise(scene.solid.shape, OVERSAMPLING * rng.uniform(0.8, 2.0), rng)
-    scene.height += scene.pixel * rng.uniform(0.02, 0.06) * skin
+    scene.height += scene.pixel * rng.uniform(0.015, 0.04) * skin
     scene.tone(1 + rng.uniform(0.02, 0.05) * skin)
     scene.tone(1 + rng.uniform(0.02, 0.05) * noise(scene.solid.shape, scene.solid.shape[0] / 5, rng))
 
@@ -30,7 +30,7 @@ def machining(scene: Scene, rng: np.random.Generator) -> None:
     position = (along + 2) / (1.5 * scene.pixel)
     marks = np.interp(position, np.arange(1024), profile / profile.std()).astype(np.float32)
     face = scene.solid * step(scene.radius, rng.uniform(0, 0.3), 0.05)
-    scene.height += scene.pixel * rng.uniform(0.08, 0.22) * marks * face
+    scene.height += scene.pixel * rng.uniform(0.06, 0.16) * marks * face
     scene.tone(1 + rng.uniform(0.0, 0.06) * marks * face)
 
 
