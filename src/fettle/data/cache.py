@@ -1,6 +1,7 @@
 """Decode every image once, in parallel, into an array on disk; keep what the checks need to know of each."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,8 +84,7 @@ def fill_cache(
         image_size: S in pixels.
         on_image: Called with the number of images done and their total.
     """
-    shape = (len(items), image_size, image_size, 3)
-    images = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
+    images = new_images(scratch, len(items), image_size)
 
     def one(row: int) -> Decoded | Broken:
         return _decode_into(images, row, folder, items[row], config)
@@ -100,6 +100,21 @@ def fill_cache(
     decoded = tuple(outcome for outcome in outcomes if isinstance(outcome, Decoded))
     broken = tuple(outcome for outcome in outcomes if isinstance(outcome, Broken))
     return Cache(images, decoded, broken)
+
+
+def new_images(file: Path, count: int, image_size: int) -> NDArray[np.uint8]:
+    """Create a ``.npy`` file of ``count`` images and return it mapped for writing.
+
+    Raises:
+        OSError: If the disk is too full. The blocks are claimed here: a write to a mapped page that finds none would
+            end the process with SIGBUS.
+    """
+    shape = (count, image_size, image_size, 3)
+    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    return images
 
 
 def _decode_into(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from fettle.data.decode import SUFFIXES
 from fettle.errors import DataError
@@ -74,8 +75,8 @@ def read_csv(source: Path, config: DatasetConfig) -> list[Item]:
             if not {"path", "label"} <= set(header):
                 raise DataError(f"{source}, line 1: the header must be path,label[,split], got {','.join(header)!r}.")
             return [_csv_item(source, rows.line_num, row) for row in rows]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{source} is not a CSV file in UTF-8: {error}.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{source} cannot be read as a CSV file in UTF-8: {error}.") from None
 
 
 def _csv_item(source: Path, line: int, row: Mapping[str, str | None]) -> Item:
@@ -136,7 +137,7 @@ def image_paths(folder: Path) -> list[str]:
 
 def _walk(top: Path) -> Iterator[str]:
     seen = set[str]()
-    for folder, subfolders, files in os.walk(top, followlinks=True):
+    for folder, subfolders, files in os.walk(top, followlinks=True, onerror=_refuse):
         real = os.path.realpath(folder)
         if real in seen:  # a link to where we have been: do not go round in circles
             subfolders.clear()
@@ -146,6 +147,10 @@ def _walk(top: Path) -> Iterator[str]:
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
                 yield (Path(folder) / name).relative_to(top).as_posix()
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename} cannot be listed ({error.strerror}): images in it would be missed.") from error
 
 
 def _report_skipped(source: Path, count: int, why: str, *, remedy: str) -> None:

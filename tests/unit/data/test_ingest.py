@@ -1,3 +1,4 @@
+import errno
 import json
 import random
 
@@ -258,6 +259,17 @@ def test_damaged_artifact_is_refused(make_folder, tmp_path, damage):
         images.write_bytes(content[:-100] if damage == "truncate" else content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ArtifactError, match=r"images\.npy"):
         open_dataset(tmp_path / "out")
+
+
+def test_full_disk_is_said_and_leaves_nothing(make_folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source = make_folder(CLASSES)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(ArtifactError, match="No space left on device"):
+        run(source, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def test_other_artifact_is_refused(tmp_path):

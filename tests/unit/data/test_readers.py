@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from fettle.data.readers import Item, image_paths, read, root
@@ -124,6 +126,20 @@ def test_file_given_for_a_folder_is_refused(tmp_path):
 def test_unknown_task_is_refused(tmp_path):
     with pytest.raises(DataError, match="no reader for task 'embed'"):
         read(tmp_path, DatasetConfig(), task="embed")
+
+
+def test_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    touch(tmp_path, "ok/a.jpg", "secret/b.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(DataError, match="secret cannot be listed"):
+        image_paths(tmp_path)
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
