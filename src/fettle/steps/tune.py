@@ -47,7 +47,7 @@ def tune(
     if tune.epochs is not None:
         train = train.model_copy(update={"epochs": tune.epochs})
     folder = work or work_folder(out)
-    trainer = _trainer(data, model, train, COLUMNS[tune.metric], folder)
+    trainer = _trainer(data, model, train, COLUMNS[tune.metric])
     study = search(tune, defaults(tune.space, model, train), trainer, folder=folder)
     config = {"model": model.to_json(), "train": train.to_json(), "tune": tune.to_json()}
     found = summarize(study, metric=tune.metric)
@@ -60,23 +60,20 @@ def tune(
     return Artifact.open(out, kind="study")
 
 
-def _trainer(data: Dataset, model: ModelConfig, train: TrainConfig, column: str, folder: Path) -> Train:
-    """Return the function that trains one trial, in a folder of its own that is removed once it has a value."""
+def _trainer(data: Dataset, model: ModelConfig, train: TrainConfig, column: str) -> Train:
+    """Return the function that trains one trial."""
 
-    def run(params: Overrides, number: int, report: Report) -> float | None:
+    def run(params: Overrides, folder: Path, report: Report) -> float | None:
         trial_model, trial_train = override(model, train, params)
         architecture = make_architecture(data, trial_model)
         network = initial_model(architecture, trial_model, seed=trial_train.seed)
-        trial_folder = folder / f"trial-{number}"
 
         def on_epoch(row: Row) -> None:
             report(row["epoch"], row[column])
 
         try:
-            value = fit(network, architecture, data, trial_train, folder=trial_folder, on_epoch=on_epoch).best[column]
+            return float(fit(network, architecture, data, trial_train, folder=folder, on_epoch=on_epoch).best[column])
         except DivergedError:
             return None
-        shutil.rmtree(trial_folder, ignore_errors=True)
-        return float(value)
 
     return run

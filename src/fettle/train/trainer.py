@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from typing_extensions import override
 
 from fettle.errors import SpecError
 from fettle.spec.train import TrainConfig
@@ -29,6 +30,15 @@ OWNED = frozenset(
 )  # fmt: skip
 
 
+class PatientTrainer(pl.Trainer):
+    """Ends a validation that has begun before it obeys SIGTERM: the end of the epoch then saves everything."""
+
+    @property
+    @override
+    def received_sigterm(self) -> bool:
+        return super().received_sigterm and not self.validating
+
+
 def make_trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback], *, precision: str) -> pl.Trainer:
     """Return the trainer of a run.
 
@@ -43,7 +53,7 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]
     """
     options = {"devices": 1, **checked_options(config.trainer)}
     try:
-        return pl.Trainer(
+        return PatientTrainer(
             **options,
             max_epochs=config.epochs,
             precision=LIGHTNING_NAMES[precision],

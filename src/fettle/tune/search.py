@@ -1,6 +1,7 @@
 """The search itself: workers take trials from one journal until there are enough."""
 
 import logging
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from fettle.tune.space import Overrides, suggest
 log = logging.getLogger("fettle")
 DIRECTIONS: Mapping[str, Any] = {"loss": "minimize", "macro_f1": "maximize", "accuracy": "maximize"}
 Report = Callable[[int, float], None]  # epoch, value; raises TrialPruned
-Train = Callable[[Overrides, int, Report], float | None]  # overrides, trial number: the value, None if it diverged
+Train = Callable[[Overrides, Path, Report], float | None]  # overrides, folder: the value, None if it diverged
 
 
 def search(config: TuneConfig, defaults: Overrides, train: Train, *, folder: Path) -> optuna.Study:
@@ -43,7 +44,7 @@ def search(config: TuneConfig, defaults: Overrides, train: Train, *, folder: Pat
         study = _open_study(config, defaults, folder, claims)
         deadline = time.monotonic() + 60 * (config.timeout_minutes or float("inf"))
         while (trial := _next_trial(study, config, claims, deadline)) is not None:
-            _run_trial(study, trial, config, train)
+            _run_trial(study, trial, config, train, folder / f"trial-{trial.number}")
         return study
     finally:
         claims.close()
@@ -90,7 +91,7 @@ def _sampler(seed: int) -> TPESampler:
     return TPESampler(seed=seed, multivariate=True, n_startup_trials=5, constant_liar=True)
 
 
-def _run_trial(study: optuna.Study, trial: Trial, config: TuneConfig, train: Train) -> None:
+def _run_trial(study: optuna.Study, trial: Trial, config: TuneConfig, train: Train, folder: Path) -> None:
     is_default = trial.number == 0
     fixed = trial.user_attrs.get("keys", []) if is_default else config.space
     params = {key: suggest(trial, key, config.space[key]) for key in fixed}
@@ -102,9 +103,10 @@ def _run_trial(study: optuna.Study, trial: Trial, config: TuneConfig, train: Tra
 
     log.info("trial %d/%d: %s", trial.number, config.trials, params if not is_default else "the spec as it stands")
     try:
-        value = train({} if is_default else params, trial.number, report)
+        value = train({} if is_default else params, folder, report)
     except optuna.TrialPruned:
         value = None
     # Optuna gives a pruned trial its last report, and one that never reported the worst rank: so for diverged ones.
     study.tell(trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE)
+    shutil.rmtree(folder, ignore_errors=True)  # not before the journal has the value: what is finished is not run again
     log.info("trial %d: %s", trial.number, "stopped: hopeless" if value is None else f"{config.metric} {value:.4f}")
