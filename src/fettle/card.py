@@ -204,4 +204,6 @@ def _verify(path: Path, card: Card) -> None:
         if not file.is_file():
             raise ArtifactError(f"{file} is missing: the artifact is incomplete, make it again.")
         if digest_file(file) != digest:
-            raise ArtifactError(f"{file} does not match its card: it was altered or truncated. Make the artifact again.")
+            raise ArtifactError(
+                f"{file} does not match its card: it was altered or truncated. Make the artifact again."
+            )

@@ -102,7 +102,7 @@ def write_model(
             **{name: value for name, value in result.best.items() if name != "epoch"},
             best_epoch=result.best["epoch"],
             epochs=len(result.history),
-            precision=result.precision,
+            arithmetic=result.precision,
             parameters=sum(parameter.numel() for parameter in result.model.parameters()),
             train_seconds=round(sum(row["seconds"] for row in result.timing), 1),
             images_per_second=max(row["images_per_second"] for row in result.timing),
