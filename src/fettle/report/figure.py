@@ -4,11 +4,11 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Drawn in these, replaced by the page's variables: a plot follows the reader's colour scheme.
@@ -19,7 +19,7 @@ VARIABLES = {
     INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper", FIRST: "--series-1", SECOND: "--series-2",
     THIRD: "--series-3", FOURTH: "--series-4", GOOD: "--good", BAD: "--bad",
 }  # fmt: skip
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "fettle", "font.family": "sans-serif", "font.size": 9.5,
     "text.parse_math": False, "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": RULE,
     "axes.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10,
@@ -49,7 +49,7 @@ def svg(plot: Axes, *, label: str) -> Markup:
     figure = plot.figure.get_figure(root=True)
     assert isinstance(figure, Figure)
     stream = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

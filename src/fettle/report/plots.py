@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from fettle.evaluate.metrics import Metrics
@@ -67,6 +68,7 @@ def curves(history: Sequence[Mapping[str, float]], keys: Mapping[str, str], *, t
             plot.plot([row["epoch"] for row in rows], [row[key] for row in rows], color=colour, label=name)
         if log:
             plot.set_yscale("log")
+            _plain(plot.yaxis)
         if len(keys) > 1:
             plot.legend()
         return _over_epochs(plot, title, f"{title} by epoch")
@@ -157,10 +159,15 @@ def _over_epochs(plot: Axes, title: str, label: str) -> Markup:
     return svg(plot, label=label)
 
 
+def _plain(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _log_milliseconds(plot: Axes) -> None:
     """Latencies differ by factors; plain numbers on the axis all the same."""
     plot.set_xscale("log")
-    plot.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    plot.xaxis.set_minor_formatter(NullFormatter())
+    _plain(plot.xaxis)
     plot.set_xlabel("median latency at batch 1, ms (logarithmic)")
