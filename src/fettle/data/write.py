@@ -79,7 +79,6 @@ def _write_images(file: Path, cache: Cache, rows: Sequence[int]) -> NDArray[np.u
     images = new_images(file, len(rows), cache.images.shape[1])
     for target, row in enumerate(rows):
         images[target] = cache.images[row]
-    images.flush()
     return images
 
 

@@ -69,7 +69,7 @@ def make_casting(index: int, *, size: int = 128, seed: int = 0) -> Casting:
     dirt(scene, rng)
     boxes = []
     if is_defective(index):
-        for kind in rng.choice(list(DEFECTS), rng.integers(1, 3), replace=False):
+        for kind in rng.choice(list(DEFECTS), rng.choice((1, 2, 3), p=(0.3, 0.5, 0.2)), replace=False):
             boxes.append(_box(str(kind), DEFECTS[kind](scene, rng)))
     return Casting(photograph(scene, rng), tuple(boxes))
 

@@ -10,7 +10,7 @@ from fettle.data.castings.scene import OVERSAMPLING, Plane, Points, Scene, noise
 
 Draw = Callable[[Scene, np.random.Generator], Plane]
 SHIFT = 4  # fractional bits of the points that OpenCV draws
-RUST = np.array([0.30, 0.13, 0.05])
+RUST = np.array([0.34, 0.13, 0.04])
 
 
 def blowhole(scene: Scene, rng: np.random.Generator) -> Plane:
@@ -75,9 +75,9 @@ DEFECTS: Mapping[str, Draw] = {"blowhole": blowhole, "scratch": scratch, "crack"
 
 def _rust(scene: Scene, found: Plane, rng: np.random.Generator) -> None:
     """Water stays in what is open: it rusts around."""
-    halo = cv2.GaussianBlur(found, (0, 0), OVERSAMPLING * rng.uniform(1.5, 3.0))
-    halo *= rng.uniform(0.5, 0.9) / (halo.max() + 1e-6)
-    scene.paint(np.clip(halo - 0.5 * found, 0, 1) * scene.solid, RUST)
+    halo = cv2.GaussianBlur(found, (0, 0), OVERSAMPLING * rng.uniform(2.0, 3.5))
+    halo *= rng.uniform(0.7, 1.0) / (halo.max() + 1e-6)
+    scene.paint(np.clip(halo - 0.4 * found, 0, 1) * scene.solid, RUST)
 
 
 def _place(scene: Scene, rng: np.random.Generator, low: float, high: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ def shade(scene: Scene, rng: np.random.Generator) -> Plane:
     normals = _normals(scene)
     facing = np.clip(normals @ lamp, 0, None)
     half = (lamp + UP) / np.linalg.norm(lamp + UP)
-    shine = np.clip(normals @ half, 0, 1) ** rng.uniform(8, 50) * rng.uniform(0.05, 0.35) * scene.solid
+    shine = np.clip(normals @ half, 0, 1) ** rng.uniform(8, 50) * rng.uniform(0.03, 0.22) * scene.solid
     lit = 1 - rng.uniform(0.5, 0.9) * _shadow(scene, lamp)
     ambient = rng.uniform(0.12, 0.3) * _openness(scene)
     light = (ambient + rng.uniform(0.8, 1.2) * facing * lit)[..., None] * scene.albedo
@@ -33,7 +33,7 @@ def expose(light: Plane, size: int, rng: np.random.Generator) -> NDArray[np.uint
     light = np.asarray(cv2.resize(focused, (size, size), interpolation=cv2.INTER_AREA), np.float32)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     light *= (1 - rng.uniform(0.05, 0.25) * (x * x + y * y))[..., None]
-    light *= rng.uniform(0.85, 1.15) * rng.uniform(0.94, 1.06, 3)
+    light *= rng.uniform(0.85, 1.15) * rng.uniform(0.97, 1.03, 3)
     grain = np.sqrt(np.clip(light, 0, None) * rng.uniform(0.0001, 0.0008) + rng.uniform(0.002, 0.008) ** 2)
     light += grain * rng.standard_normal(light.shape, dtype=np.float32)
     return np.asarray(255 * np.clip(light, 0, 1) ** (1 / 2.2) + 0.5, np.uint8)

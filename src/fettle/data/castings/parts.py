@@ -17,7 +17,7 @@ def disc(scene: Scene, rng: np.random.Generator) -> None:
         groove = np.abs(radius - rng.uniform(0.4, 0.85))
         scene.height -= rng.uniform(0.01, 0.03) * (1 - step(groove, rng.uniform(0.02, 0.04), SOFT))
     _hub(scene, rng)
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         _bolt_holes(scene, rng)
 
 
