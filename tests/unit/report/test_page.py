@@ -15,6 +15,8 @@ from fettle.data import open_dataset
 from fettle.errors import ArtifactError, SpecError
 from fettle.report.page import render
 from fettle.report.sections import SECTIONS
+from fettle.spec import GateConfig
+from fettle.steps.select import select
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -102,6 +104,17 @@ def test_what_is_missing_is_left_out(run, missing: str) -> None:
     }[missing]  # fmt: skip
     found = read(page_of(*(path for name, path in run.items() if name != missing)))
     assert found.sections == [section.name for section in SECTIONS if section.name not in gone]
+
+
+def test_no_winner_is_told(run, tmp_path: Path) -> None:
+    validations = [path for name, path in run.items() if name.endswith("-onnxruntime")]
+    gates = GateConfig(latency_p95_ms=0.001)
+    lost = select(validations, run["benchmark"], tmp_path / "lost", gates=gates, profile="edge").path
+    found = read(page_of(run["dataset"], *validations, run["benchmark"], lost))
+    assert {"result", "candidates", "gates", "quality", "mistakes"} <= set(found.sections)
+    text = re.sub(r"\s+", " ", found.text)
+    assert "No winner: every candidate fails a gate or was dropped; the baseline itself fails latency_p95" in text
+    assert "Before and after" not in text
 
 
 def test_every_artifact_alone(run) -> None:

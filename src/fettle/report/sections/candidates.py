@@ -34,9 +34,10 @@ def build(sources: Sources) -> dict[str, Any] | None:
 
 def build_gates(sources: Sources) -> dict[str, Any] | None:
     """Tell what every candidate was asked, and how it did."""
-    if sources.selection is None or not any(row.gates for row in sources.selection.candidates):
+    selection = sources.selection
+    if selection is None or not any(row.gates for row in selection.candidates):
         return None
-    rows = sorted(sources.selection.candidates, key=lambda row: row.name != sources.selection.winner)  # type: ignore[union-attr]
+    rows = sorted(selection.candidates, key=lambda row: row.name != selection.winner)
     return {"rows": [{"name": row.name, "gates": row.gates, "passed": row.passed} for row in rows]}
 
 
