@@ -53,11 +53,13 @@ def decode(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Photo:
             _check_size(image, max_pixels)
             frames = getattr(image, "n_frames", 1)
             rgb = _to_rgb(ImageOps.exif_transpose(image))
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError:
         raise UnreadableImageError("is not an image (wrong magic bytes)") from None
     except Image.DecompressionBombError:
         raise UnreadableImageError(f"has more than {max_pixels} pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, OverflowError) as error:
+    except Exception as error:  # on corrupt data a decoder may raise anything: TypeError, struct.error, KeyError
         raise UnreadableImageError(f"cannot be decoded: {error}") from None
     return Photo(np.asarray(rgb), (f"first of {frames} frames",) if frames > 1 else ())
 

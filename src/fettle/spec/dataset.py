@@ -9,10 +9,13 @@ from fettle.spec.base import Section
 
 
 class SplitConfig(Section):
-    """Shares of the data; ``train`` is the rest. A share of 0 makes no such split."""
+    """Shares of the data; ``train`` is the rest. A share of 0 makes no such split.
+
+    Splits that the source has already are kept; the others are carved from its training images, by these shares.
+    """
 
     calib: float = Field(0.1, ge=0, lt=1)
-    """Share of the training images set aside to calibrate quantization."""
+    """Share set aside from training to calibrate quantization."""
     val: float = Field(0.15, gt=0, lt=1)
     """Share for early stopping, tuning and thresholds."""
     test: float = Field(0.15, gt=0, lt=1)
@@ -45,7 +48,7 @@ class DatasetConfig(Section):
     """How an image becomes square: ``squash`` keeps all content, ``crop`` and ``pad`` keep proportions."""
     max_broken: float = Field(0.05, ge=0, le=1)
     """Share of unreadable images above which ingest fails; below it they are quarantined and listed."""
-    max_pixels: int = Field(100_000_000, gt=0)
+    max_pixels: int = Field(100_000_000, gt=0, le=178_000_000)
     """Images with more pixels than this are quarantined before they are decoded."""
     group_near_duplicates: bool = False
     """Keep images with nearly the same perceptual hash in one split."""

@@ -103,6 +103,24 @@ def test_truncated_file_is_refused(format, picture):
         decode(io.BytesIO(whole[: len(whole) // 2]))
 
 
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
+@pytest.mark.filterwarnings("ignore")
+def test_corrupt_bytes_never_raise_anything_else(format, picture):
+    whole = encoded(Image.fromarray(picture(1, size=(32, 32))), format).getvalue()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        content = np.frombuffer(whole, np.uint8).copy()
+        content[rng.integers(0, min(len(content), 300), 4)] = rng.integers(0, 256, 4)
+        try:
+            pixels = decode(io.BytesIO(content.tobytes()), max_pixels=10_000).pixels
+            assert pixels.dtype == np.uint8
+            assert pixels.shape[2] == 3
+        except UnreadableImageError:
+            refused += 1
+    assert refused > 10
+
+
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(UnreadableImageError, match="No such file"):
         decode(tmp_path / "absent.png")
