@@ -19,6 +19,5 @@ def finetune(
     out.path, out.metadata, found = run(
         "finetune", out.path, model=model.path, dataset=dataset.path, parent=teacher, config=config, train=train
     )
-    for name, value in found.items():
-        if isinstance(value, float):
-            metrics.log_metric(name, value)
+    for name, value in found["best"].items():
+        metrics.log_metric(name, value)

@@ -16,6 +16,5 @@ def train(
 
     best = study.path if study else None
     out.path, out.metadata, found = run("train", out.path, dataset=dataset.path, study=best, model=model, train=train)
-    for name, value in found.items():
-        if isinstance(value, float):
-            metrics.log_metric(name, value)
+    for name, value in found["best"].items():
+        metrics.log_metric(name, value)

@@ -30,7 +30,7 @@ def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dic
         The path of the artifact, its metadata (kind and digest) and its summary. With ``FETTLE_OBJECTS`` set the
         artifact is kept there under its digest, so that the same content has the same path.
     """
-    logging.basicConfig(level=logging.WARNING, format="· %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="· %(message)s", stream=sys.stderr, force=True)
     logging.getLogger("fettle").setLevel(logging.INFO)
     given = {name: _decode(value) for name, value in arguments.items() if value is not None}
     work = os.environ.get("FETTLE_WORK")

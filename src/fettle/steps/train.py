@@ -99,8 +99,7 @@ def write_model(
         shutil.copy(work / HISTORY, draft.path)
         shutil.copytree(work / "log", draft.path / "log")
         draft.summary.update(
-            **{name: value for name, value in result.best.items() if name != "epoch"},
-            best_epoch=result.best["epoch"],
+            best=dict(result.best),
             epochs=len(result.history),
             arithmetic=result.precision,
             parameters=sum(parameter.numel() for parameter in result.model.parameters()),
