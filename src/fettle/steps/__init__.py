@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import validate_call
 
-from fettle.card import Artifact, digest_json, read_card
-from fettle.errors import ArtifactError, FettleError
+from fettle.card import digest_json, read_card
+from fettle.errors import FettleError
 
 
 def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -73,14 +73,7 @@ def _keep(out: Path) -> Path:
         return out
     card = read_card(out)
     target = object_path(Path(objects), card.kind, card.digest)
-    if target.exists():
-        try:
-            Artifact.open(target)
-        except ArtifactError:  # altered or truncated since: the new one replaces it
-            shutil.rmtree(target)
-        else:
-            shutil.rmtree(out)
-            return target
+    shutil.rmtree(target, ignore_errors=True)  # the same content, or what is left of it
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(out, target)
     return target
