@@ -32,13 +32,13 @@ def worse_than(candidate: Evidence, ancestors: Sequence[Evidence]) -> str | None
         ancestors: The candidates of the same runtime that it was made from.
     """
     for ancestor in ancestors:
-        _, ratios = _time_ratios(candidate, ancestor)
+        batch, ratios = _time_ratios(candidate, ancestor)
         if any(ratio.high < 1 - LEAST_GAIN for ratio in ratios):
             continue
-        slower = any(ratio.low > 1 + LEAST_GAIN for ratio in ratios)
+        slower = [f"batch {size}" for size, ratio in zip((1, batch), ratios, strict=True) if ratio.low > 1 + LEAST_GAIN]
         if not slower and _size_ratio(candidate, ancestor) <= 1 - LEAST_SHRINK:
             continue
-        verdict = "is slower than" if slower else "is neither faster nor smaller than"
+        verdict = f"is slower at {' and '.join(slower)} than" if slower else "is neither surely faster nor smaller than"
         return f"{verdict} {ancestor.name}, which it was made from: {gain(candidate, ancestor)}"
     return None
 

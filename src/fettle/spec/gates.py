@@ -1,5 +1,7 @@
 """``gates``: what a candidate must hold on the test split to be served."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from fettle.spec.base import Section
@@ -28,8 +30,8 @@ class GateConfig(Section):
 class BenchmarkConfig(Section):
     """How latency is measured: all candidates interleaved, threads pinned."""
 
-    batches: list[int] = [1, 4, 16]
-    """Batch sizes for throughput."""
+    batches: list[Annotated[int, Field(ge=1, le=1024)]] = [1, 4, 16]
+    """Batch sizes for throughput; 1 is always measured."""
     rounds: int = Field(30, ge=3)
     """Rounds of the interleaving; each runs every candidate a few times."""
     threads: int | None = Field(None, ge=1)

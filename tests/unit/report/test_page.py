@@ -67,7 +67,7 @@ def test_a_whole_run_has_every_section(run) -> None:
     assert found.sections == [section.name for section in SECTIONS]
     text = re.sub(r"\s+", " ", found.text)
     assert "int8-onnxruntime is the edge choice: 3.3x faster than baseline-onnxruntime" in text
-    assert "slow-onnxruntime is slower than baseline-onnxruntime" in text
+    assert "slow-onnxruntime is slower at batch 1 and batch 4 than baseline-onnxruntime" in text
     assert "trt was left out: no GPU here." in text
     assert "Trial 2 was best with 0.4000, 0.1000 better than the default" in text
     assert "gives the offline answers to all 9 test images" in text

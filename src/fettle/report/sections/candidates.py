@@ -26,6 +26,9 @@ def build(sources: Sources) -> dict[str, Any] | None:
         "skipped": {**sources.skipped, **selection.skipped},
         "picks": [{"rule": PROFILES[pick.profile].rule, **vars(pick)} for pick in selection.picks],
         "profile": selection.profile,
+        "confidence": next(
+            (f"{row.difference.interval.confidence:.0%}" for row in selection.candidates if row.difference), ""
+        ),
         "pareto": plots.pareto(selection),
         "throughput": plots.throughput(selection, _fastest(selection)),
         "benchmark": sources.benchmark,
