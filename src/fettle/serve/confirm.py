@@ -14,8 +14,9 @@ from fettle.hardware import passport
 from fettle.serve.client import Client, Protocol
 
 SIZES = (1, 2, 3, 5, 8, 13)
-# The batch decides which kernels run, so that even one engine's answers differ in the last bits of its arithmetic.
-TOLERANCES = {"float32": 1e-4, "fp16": 1e-2, "bf16": 3e-2, "int8": 3e-2}
+# One engine on one machine was measured to give the same bits in any batch, save dynamic INT8, whose scales are
+# taken over the whole batch. Other machines have other kernels, which round otherwise in the lower precisions.
+TOLERANCES = {"float32": 1e-5, "fp16": 5e-3, "bf16": 1e-2, "int8": 3e-2}
 
 
 @dataclass(frozen=True)
