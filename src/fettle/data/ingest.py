@@ -56,7 +56,7 @@ def ingest(
     splits = split_images(images, groups if config.group_near_duplicates else [], config.split)
     placed = [Placed(image, split) for image, split in zip(images, splits, strict=True)]
     alike = [[placed[index] for index in group] for group in groups]
-    _warn_of_crossings(alike)
+    _tell_of_crossings(alike)
 
     rows = sorted(placed, key=lambda row: (SPLITS.index(row.split), row.image.sha256))
     about = {"task": task, "image_size": image_size, "resize": config.resize}
@@ -93,10 +93,10 @@ def _classes(source: Path, images: Sequence[Decoded]) -> tuple[str, ...]:
     return classes
 
 
-def _warn_of_crossings(groups: Sequence[Sequence[Placed]]) -> None:
+def _tell_of_crossings(groups: Sequence[Sequence[Placed]]) -> None:
     crossing = sum(len({row.split for row in group}) > 1 for group in groups)
     if crossing:
-        log.warning(
+        log.info(
             "%d of %d groups of images that look alike lie in several splits (duplicates.json lists them); "
             "dataset.group_near_duplicates=true keeps each in one.",
             crossing,

@@ -185,6 +185,7 @@ def with_look_alikes(source):
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_look_alikes_are_reported_and_kept_together_on_request(make_folder, tmp_path, grouped, caplog):
+    caplog.set_level("INFO", logger="fettle")
     source = with_look_alikes(make_folder(CLASSES))
     run(source, tmp_path / "out", group_near_duplicates=grouped)
     groups = json.loads((tmp_path / "out" / "duplicates.json").read_text())["near"]
