@@ -70,8 +70,8 @@ def _measure(
         engines, skipped = _start(stack, opened, file, threads)
         contestants: dict[str, Contestant] = {**engines}
         contestants |= {name: CallableContestant(function, images) for name, function in extra.items()}
-        log.info("benchmark: %d candidates, %d rounds", len(contestants), config.rounds)
-        samples = interleave(contestants, batches=batches, rounds=config.rounds)
+        log.info("benchmark: %d candidates, %d rounds, %d threads", len(contestants), config.rounds, threads)
+        samples = interleave(contestants, batches=batches, rounds=config.rounds, on_round=_narrator(config.rounds))
         timings = {
             name: summarize(samples[name], size_mb=_size_mb(opened[name][0]), **engine.facts)
             for name, engine in engines.items()
@@ -105,6 +105,17 @@ def _start(
     if not engines:
         raise HardwareError(f"No candidate can be measured on this machine: {'; '.join(skipped.values())}")
     return engines, skipped
+
+
+def _narrator(rounds: int) -> Callable[[int], None]:
+    """Return what tells a reader a few times how far the rounds are."""
+    step = max(1, rounds // 3)
+
+    def tell(done: int) -> None:
+        if done % step == 0:
+            log.info("benchmark: round %d of %d", done, rounds)
+
+    return tell
 
 
 def _check_names(names: Sequence[str]) -> None:
