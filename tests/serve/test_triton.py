@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -215,3 +217,38 @@ def test_s3_is_served_without_a_mirror(linear_export: Maker, minio_environ: dict
 def test_a_missing_repository_is_told(tmp_path: Path) -> None:
     with pytest.raises(ServeError, match="no model repository at"), LocalTriton(str(tmp_path / "absent")):
         pass
+
+
+ORPHAN = """
+import sys, time
+from fettle.serve.triton import LocalTriton
+with LocalTriton(sys.argv[1]) as triton:
+    triton.load("m")
+    print(triton.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_it_ends_with_the_process_that_started_it(publish: Publish, repository: Store, linear_export: Maker) -> None:
+    publish(linear_export(seed=1))
+    with subprocess.Popen([sys.executable, "-c", ORPHAN, repository.url], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        server = psutil.Process(int(owner.stdout.readline()))
+        family = [server, *server.children(recursive=True)]
+        owner.kill()
+    gone, alive = psutil.wait_procs(family, timeout=30)
+    assert len(gone) > 1
+    assert not alive
+
+
+def test_the_response_cache_answers_repeated_requests(
+    triton: LocalTriton, publish: Publish, linear_export: Maker, images: np.ndarray
+) -> None:
+    export = linear_export(seed=1)
+    publish(export, response_cache=True)
+    triton.load("m")
+    with triton.client("m") as client:
+        for _ in range(3):
+            np.testing.assert_allclose(client.infer(images).probabilities, offline(export, images), atol=1e-6)
+        told = client.raw.get_inference_statistics("m")["model_stats"][0]["inference_stats"]
+    assert int(told["cache_hit"]["count"]) == 2

@@ -146,9 +146,16 @@ def commit(store: Store, model: str, text: str, *, replacing: Live | None) -> No
 
 
 def history(store: Store, model: str) -> tuple[Event, ...]:
-    """Return what was promoted and rolled back, oldest first; the last event's version is the live one."""
+    """Return what was promoted and rolled back, oldest first; the last event's version is the live one.
+
+    Raises:
+        ArtifactError: If the history is malformed.
+    """
     key = f"{model}/{HISTORY}"
-    events = TypeAdapter(tuple[Event, ...]).validate_json(store.read(key)) if store.exists(key) else ()
+    try:
+        events = TypeAdapter(tuple[Event, ...]).validate_json(store.read(key)) if store.exists(key) else ()
+    except ValidationError:
+        raise ArtifactError(f"{store.url}/{key} is damaged: restore it, or move it away to begin a new one.") from None
     live = live_version(store, model)
     if live is not None and (not events or events[-1].version != live):
         record = read_record(store, model, live)

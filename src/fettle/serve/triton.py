@@ -1,6 +1,7 @@
 """A real Triton on the loopback interface, for as long as a ``with`` block lasts."""
 
 import contextlib
+import ctypes
 import logging
 import os
 import secrets
@@ -26,6 +27,7 @@ log = logging.getLogger("fettle")
 RESTRICTED = "model-repository,shared-memory,logging,trace"
 CACHE_BYTES = 64 << 20
 LOG_LINES = 8
+LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1  # <sys/prctl.h>
 
 
 class LocalTriton:
@@ -158,6 +160,7 @@ class LocalTriton:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         log.info("Triton starts on %s (HTTP) and %s (gRPC)", self.http, self.grpc)
 
@@ -204,6 +207,11 @@ class LocalTriton:
             except UNREACHABLE as error:
                 self.check()
                 raise ServeError(f"Triton does not answer ({error}). Its last words:\n{self.last_words()}") from None
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end the server when the thread that started it is gone, even by SIGKILL."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

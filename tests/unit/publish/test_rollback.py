@@ -64,3 +64,17 @@ def test_a_damaged_version_does_not_come_back(store: Store, linear_export: Maker
     with pytest.raises(ArtifactError, match=r"m/1/model\.onnx"):
         rollback(store, "m")
     assert live_version(store, "m") == 2
+
+
+def test_a_damaged_record_or_history_is_told(store: Store, linear_export: Maker) -> None:
+    publish(store, linear_export(seed=1))
+    publish(store, linear_export(seed=2))
+    history_before, record = store.read("m/history.json"), store.read("m/2/fettle.json")
+    store.write("m/history.json", history_before[:-20])
+    with pytest.raises(ArtifactError, match=r"m/history\.json is damaged"):
+        rollback(store, "m")
+    store.write("m/history.json", history_before)
+    store.write("m/2/fettle.json", record[:-20])
+    with pytest.raises(ArtifactError, match=r"m/2/fettle\.json"):
+        rollback(store, "m")
+    assert live_version(store, "m") == 2
