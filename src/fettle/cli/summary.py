@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from fettle.card import Card, read_card
+from fettle.card import read_card
 from fettle.evaluate import results
 from fettle.evaluate.results import Selection
 from fettle.report.table import candidates_table, to_text
@@ -26,7 +26,8 @@ def show_selection(path: Path, *, as_json: bool) -> None:
     _print_table(selection)
     typer.echo(f"\n{selection.sentence}")
     for pick in selection.picks:
-        typer.echo(f"  {pick.profile:<11} {pick.candidate or 'none'}: {pick.reason}")
+        why = "" if pick.candidate == selection.winner else f": {pick.reason}"
+        typer.echo(f"  {pick.profile:<11} {pick.candidate or 'none'}{why}")
 
 
 def show_run(report: Path, runs: Path, spec: Spec, *, as_json: bool) -> bool:
@@ -38,10 +39,10 @@ def show_run(report: Path, runs: Path, spec: Spec, *, as_json: bool) -> bool:
         spec: The resolved spec, stored beside the links.
         as_json: Print JSON instead of text.
     """
-    found = dict(_lineage(read_card(report), runs.absolute() / "objects"))
+    found = _ancestors(report, runs.absolute() / "objects")
     folder = _link({**found, "report": report}, runs / spec.name, spec)
     selection = results.load(found["selection"] / results.SELECTION, Selection)
-    confirmation = _confirmation(found)
+    confirmation = _confirmation(found.get(f"confirmation-{spec.serve.model_name or spec.name}"))
     if as_json:
         typer.echo(json.dumps({
             "run": str(folder), "report": str(folder / "report" / "index.html"), "winner": selection.winner,
@@ -64,14 +65,28 @@ def _print_table(selection: Selection) -> None:
         typer.echo(to_text(selection), nl=False)
 
 
-def _lineage(card: Card | Mapping[str, Any], objects: Path) -> Iterator[tuple[str, Path]]:
-    """Give every ancestor's name and place; the nearest of a name comes last."""
-    parents = card.parents if isinstance(card, Card) else card["parents"]
-    for parent in parents.values():
-        yield from _lineage(parent, objects)
-        path = object_path(objects, parent["kind"], parent["digest"])
+def _ancestors(report: Path, objects: Path) -> dict[str, Path]:
+    """Return the artifacts behind a report by a name each: the shortest of those that the lineage gives it."""
+    names: dict[Path, str] = {}
+    for name, path in _lineage(read_card(report).parents, "", objects):
+        names[path] = min(name, names.get(path, name), key=len)
+    return {name: path for path, name in names.items()}
+
+
+def _lineage(parents: Mapping[str, Mapping[str, Any]], child: str, objects: Path) -> Iterator[tuple[str, Path]]:
+    """Give every ancestor's name and place.
+
+    All models of a run are of one family, so that a model is called after the recipe that it was exported for.
+    """
+    for role, parent in parents.items():
+        kind, name = parent["kind"], parent["name"]
+        recipe = child.partition("-")[2] if kind == "model" else ""
+        label = kind if name == kind else f"{kind}-{recipe or name}"
+        label = f"{child}-{role}" if child.startswith(kind) else label
+        yield from _lineage(parent["parents"], label, objects)
+        path = object_path(objects, kind, parent["digest"])
         if path.is_dir():
-            yield parent["kind"] if parent["name"] == parent["kind"] else f"{parent['kind']}-{parent['name']}", path
+            yield label, path
 
 
 def _link(found: Mapping[str, Path], home: Path, spec: Spec) -> Path:
@@ -90,8 +105,8 @@ def _link(found: Mapping[str, Path], home: Path, spec: Spec) -> Path:
     return home / "latest"
 
 
-def _confirmation(found: Mapping[str, Path]) -> dict[str, Any] | None:
-    if "confirmation" not in found:
+def _confirmation(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
         return None
-    loaded: dict[str, Any] = json.loads((found["confirmation"] / "confirmation.json").read_text())
+    loaded: dict[str, Any] = json.loads((path / "confirmation.json").read_text())
     return loaded
