@@ -35,9 +35,10 @@ def ingest(
     source, out = Path(source), Path(out)
     if dataset.layout == "castings":
         make_castings(source, count=dataset.count)
-    config = {"dataset": dataset.to_json(), "image_size": image_size, "task": task}
+    # Where the source lies is no part of what the artifact is: a copy elsewhere gives the same digest.
+    settings = dataset.model_dump(mode="json", exclude={"path"})
+    config = {"dataset": settings, "image_size": image_size, "task": task}
     with card.create(out, kind="dataset", name=source.stem, config=config) as draft:
-        draft.summary.update(
-            ingest_images(source, draft.path, dataset, task=task, image_size=image_size, on_image=on_image)
-        )
+        found = ingest_images(source, draft.path, dataset, task=task, image_size=image_size, on_image=on_image)
+        draft.summary.update(source=str(source), **found)
     return Artifact.open(out, kind="dataset")

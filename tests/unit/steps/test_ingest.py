@@ -33,6 +33,17 @@ def test_castings_are_made_and_become_a_dataset(tmp_path):
     assert all(min(counts.values()) > 0 for counts in dataset.counts.values())
 
 
+def test_digest_does_not_depend_on_where_the_source_lies(tmp_path):
+    digests = {
+        ingest(
+            tmp_path / place, tmp_path / f"out {place}", dataset=DatasetConfig(layout="castings", count=40, path=place),
+            image_size=32,
+        ).card.digest
+        for place in ("here", "there")
+    }  # fmt: skip
+    assert len(digests) == 1
+
+
 def test_failure_leaves_the_earlier_artifact(tmp_path):
     ingest(tmp_path / "castings", tmp_path / "out", dataset=CASTINGS, image_size=32)
     before = open_dataset(tmp_path / "out").artifact.card.digest
