@@ -11,5 +11,5 @@ def promote(exports: Many, selection: Input[Artifact], out: Output[Artifact], na
 
     paths = list(dict.fromkeys(export.path for export in exports.values()))
     out.path, out.metadata, _ = run(
-        "promote", out.path, selection=selection.path, exports=paths, name=name, serve=serve
+        "promote", out.path, selection=selection.path, exports=paths, name=name, serve=serve, refusal="record"
     )

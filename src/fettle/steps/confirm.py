@@ -18,7 +18,7 @@ from fettle.serve.confirm import tolerance_of
 from fettle.serve.remote import await_version, remote_endpoints
 from fettle.serve.triton import LocalTriton
 from fettle.spec import ServeConfig
-from fettle.steps.promote import PROMOTION
+from fettle.steps.promote import PROMOTION, refuse
 from fettle.steps.validate import read_predictions
 
 log = logging.getLogger("fettle")
@@ -29,7 +29,7 @@ def confirm(promotion: Path, validations: Sequence[Path], dataset: Path, out: Pa
     """Send every test image over HTTP and gRPC and compare the answers with the validation's.
 
     Args:
-        promotion: ``promotion`` artifact.
+        promotion: ``promotion`` artifact; a ``refusal`` is passed on.
         validations: ``validation`` artifacts, the promoted candidate's among them.
         dataset: ``dataset`` artifact that was validated on.
         out: Where the ``confirmation`` artifact is written.
@@ -39,6 +39,8 @@ def confirm(promotion: Path, validations: Sequence[Path], dataset: Path, out: Pa
         ServeError: If Triton is missing or dies, a request fails, or an answer differs.
         ArtifactError: If the promoted candidate's validation is not among them.
     """
+    if card.read_card(promotion).kind == "refusal":
+        return refuse(out, Artifact.open(promotion), reason="there is nothing to confirm")
     promoted = Artifact.open(promotion, kind="promotion")
     done = results.load(promotion / PROMOTION, Promotion)
     offline = _validation_of(done, validations)

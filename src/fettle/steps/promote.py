@@ -1,8 +1,10 @@
 """Step ``promote``: the winner, or what a person approved, into the Triton model repository."""
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from fettle import card
 from fettle.card import Artifact
@@ -16,7 +18,7 @@ from fettle.spec import ServeConfig
 from fettle.storage import open_store
 
 log = logging.getLogger("fettle")
-PROMOTION, SIGN_OFF = "promotion.json", "sign-off.json"
+PROMOTION, SIGN_OFF, REFUSAL = "promotion.json", "sign-off.json", "refusal.json"
 
 
 def promote(
@@ -27,6 +29,7 @@ def promote(
     serve: ServeConfig,
     name: str,
     sign_off: Path | None = None,
+    refusal: Literal["raise", "record"] = "raise",
 ) -> Artifact:
     """Publish a candidate as a new version of ``name`` and make it the live one.
 
@@ -38,6 +41,8 @@ def promote(
         name: Model in the repository; ``serve.model_name`` beats it.
         sign_off: ``approval`` artifact of a person (see :func:`fettle.steps.approve.approve`), which decides what is
             promoted. Without one, the winner goes if it passes its gates.
+        refusal: ``record`` writes a ``refusal`` artifact where nothing passes the gates, so that a pipeline goes on
+            to its report.
 
     Raises:
         GateError: If nothing passes the gates, or a person's approval is asked for and missing.
@@ -50,6 +55,8 @@ def promote(
     approval = read_sign_off(sign_off) if sign_off else None
     if approval is None and serve.approve == "manual":
         raise GateError("`serve.approve` is manual: approve a candidate first with `fettle approve`.")
+    if approval is None and table.winner is None and refusal == "record":
+        return refuse(out, chosen, reason=table.sentence)
     candidate = find_candidate(table, approval.candidate if approval else None)
     export = find_export(exports, candidate)
     promotion = publish(
@@ -72,6 +79,14 @@ def promote(
             approved_by=promotion.sign_off.by,
         )
     return Artifact.open(out, kind="promotion", verify=False)
+
+
+def refuse(out: Path, because: Artifact, *, reason: str) -> Artifact:
+    """Write a ``refusal`` artifact: nothing was promoted, and why."""
+    log.info("nothing is promoted: %s", reason)
+    with card.create(out, kind="refusal", name="refusal", parents={because.card.kind: because.card}) as draft:
+        (draft.path / REFUSAL).write_text(json.dumps({"reason": reason}) + "\n")
+    return Artifact.open(out, kind="refusal", verify=False)
 
 
 def read_sign_off(approval: Path) -> SignOff:
