@@ -54,7 +54,7 @@ def accuracy_curves(history: Sequence[Mapping[str, float]], *, train: str, val: 
         plot.fill_between(epochs, seen, unseen, color=SERIES[0], alpha=0.12, linewidth=0, label="gap")
         plot.plot(epochs, seen, color=SERIES[1], label="train, not augmented")
         plot.plot(epochs, unseen, color=SERIES[0], label="val")
-        plot.legend(loc="lower right")
+        plot.legend()
         plot.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         return _over_epochs(plot, "Accuracy", "Accuracy on train and val by epoch")
 

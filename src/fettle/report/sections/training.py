@@ -36,7 +36,7 @@ def _model(artifact: Artifact, recipe: str | None) -> dict[str, Any] | None:
         "seconds": artifact.card.summary.get("train_seconds", artifact.card.seconds),
         "plots": [
             plots.accuracy_curves(history, train="train_accuracy", val="accuracy"),
-            plots.curves(history, {"train_loss": "train, as trained", "val_loss": "val"}, title="Loss"),
+            plots.curves(history, {"val_loss": "val", "train_loss": "train, as trained"}, title="Loss"),
             plots.curves(history, SCORES, title="Scores on val"),
             plots.curves(history, {"lr": "learning rate"}, title="Learning rate"),
             plots.curves(history, {"gradient_norm": "gradient norm"}, title="Gradient norm", log=True),
