@@ -35,7 +35,7 @@ def machining(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def dirt(scene: Scene, rng: np.random.Generator) -> None:
-    """Dust, stains and wipe marks: colour without relief, on good and bad parts alike."""
+    """Dust and stains: colour without relief, on good and bad parts alike."""
     for _ in range(rng.integers(0, 3)):
         scene.tone(1 + rng.uniform(-0.18, 0.1) * _blot(scene, rng.uniform(0.08, 0.35), rng))
     dust = np.zeros_like(scene.solid)
@@ -53,4 +53,4 @@ def _blot(scene: Scene, size: float, rng: np.random.Generator) -> Plane:
 def _speck(dust: Plane, rng: np.random.Generator) -> None:
     x, y = rng.uniform(0, dust.shape[0], 2)
     axes = OVERSAMPLING * rng.uniform(0.4, 1.1, 2)
-    cv2.ellipse(dust, ((x, y), tuple(2 * axes), rng.uniform(0, 180)), 1.0, -1, cv2.LINE_AA)
+    cv2.ellipse(dust, ((x, y), tuple(2 * axes), rng.uniform(0, 180)), 1.0, -1)
