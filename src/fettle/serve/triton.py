@@ -1,13 +1,10 @@
 """A real Triton on the loopback interface, for as long as a ``with`` block lasts."""
 
 import contextlib
-import ctypes
 import logging
 import os
 import secrets
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,12 +19,11 @@ from fettle.errors import ServeError
 from fettle.serve.client import UNREACHABLE, Client, Protocol
 from fettle.serve.environment import find_triton, triton_url
 from fettle.serve.ports import LOOPBACK, choose_ports
+from fettle.serve.process import ServerProcess
 
 log = logging.getLogger("fettle")
 RESTRICTED = "model-repository,shared-memory,logging,trace"
 CACHE_BYTES = 64 << 20
-LOG_LINES = 8
-LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1  # <sys/prctl.h>
 
 
 class LocalTriton:
@@ -58,7 +54,7 @@ class LocalTriton:
         self.repository, self.timeout = repository, timeout
         self._environ, self._wanted = environ, (http_port, grpc_port, metrics_port)
         self._token = secrets.token_hex(16)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ServerProcess | None = None
 
     def __enter__(self) -> Self:
         if "://" not in self.repository and not Path(self.repository).is_dir():
@@ -67,7 +63,7 @@ class LocalTriton:
         self._ports = choose_ports(*self._wanted)
         self._scratch = Path(tempfile.mkdtemp(prefix="fettle-triton-"))
         try:
-            self._start()
+            self._process = self._start()
             self._wait_until_live()
         except BaseException:
             self.__exit__()
@@ -76,7 +72,8 @@ class LocalTriton:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            _end_group(self._process)
+            self._process.end()
+            self._process = None
         for region in Path("/dev/shm").glob(f"{self._scratch.name}*"):
             region.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -95,12 +92,6 @@ class LocalTriton:
     def metrics(self) -> str:
         """``host:port`` of the Prometheus metrics."""
         return f"{LOOPBACK}:{self._ports[2]}"
-
-    @property
-    def pid(self) -> int:
-        """Process, and process group, of the server."""
-        assert self._process is not None
-        return self._process.pid
 
     def client(self, model: str, protocol: Protocol = "http") -> Client:
         """Return a new client of ``model``."""
@@ -134,35 +125,25 @@ class LocalTriton:
 
     def check(self) -> None:
         """Raise :class:`ServeError` with the last words of a server that has died."""
-        assert self._process is not None
-        code = self._process.poll()
-        if code is not None:
-            raise ServeError(f"Triton has ended with exit code {code}. Its last words:\n{self.last_words()}")
-
-    def last_words(self) -> str:
-        """Return the last lines of the server's log."""
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
-        words = [line for line in lines if line.strip() and line[0] not in "+|"]
-        return "\n".join(words[-LOG_LINES:])
+        self._server.check()
 
     @property
-    def _log(self) -> Path:
-        return self._scratch / "triton.log"
+    def pid(self) -> int:
+        """Process, and process group, of the server."""
+        return self._server.pid
 
-    def _start(self) -> None:
+    @property
+    def _server(self) -> ServerProcess:
+        if self._process is None:
+            raise ServeError("This Triton is not running: enter it with `with`.")
+        return self._process
+
+    def _start(self) -> ServerProcess:
         backends = self._scratch / "backends"
         self._environment.write_backends(backends)
-        with self._log.open("wb") as stream:
-            self._process = subprocess.Popen(
-                self._command(backends),
-                env=self._environment.variables(self._environ),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-            )
+        variables = self._environment.variables(self._environ)
         log.info("Triton starts on %s (HTTP) and %s (gRPC)", self.http, self.grpc)
+        return ServerProcess(self._command(backends), env=variables, log=self._scratch / "triton.log")
 
     def _command(self, backends: Path) -> list[str]:
         http, grpc, metrics = self._ports
@@ -195,7 +176,9 @@ class LocalTriton:
                 if client.is_server_live():
                     return
             time.sleep(0.05)
-        raise ServeError(f"Triton was not live after {self.timeout:.0f} s. Its last words:\n{self.last_words()}")
+        raise ServeError(
+            f"Triton was not live after {self.timeout:.0f} s. Its last words:\n{self._server.last_words()}"
+        )
 
     def _control(self, method: str, model: str) -> None:
         self.check()
@@ -206,23 +189,6 @@ class LocalTriton:
                 raise ServeError(f"Triton cannot {method.replace('_', ' ')} {model!r}: {error.message()}.") from None
             except UNREACHABLE as error:
                 self.check()
-                raise ServeError(f"Triton does not answer ({error}). Its last words:\n{self.last_words()}") from None
-
-
-def _end_with_parent() -> None:
-    """Let the kernel end the server when the thread that started it is gone, even by SIGKILL."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the server and its stubs: politely, then for good."""
-    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
-        if process.poll() is not None:
-            break
-        process.send_signal(number)
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # stubs that outlived their server
+                raise ServeError(
+                    f"Triton does not answer ({error}). Its last words:\n{self._server.last_words()}"
+                ) from None
