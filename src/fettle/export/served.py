@@ -58,12 +58,12 @@ class Served(nn.Module):
 
     def __init__(self, model: nn.Module, architecture: Architecture) -> None:
         super().__init__()
-        self.normalize = Normalize(architecture.mean, architecture.std)
+        self.preprocess = Normalize(architecture.mean, architecture.std)
         self.model = model
-        self.head = find_head(architecture.task).module()
+        self.postprocess = find_head(architecture.task).module()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.head(self.model(self.normalize(image)))
+        answer: torch.Tensor = self.postprocess(self.model(self.preprocess(image)))
         return answer
 
 

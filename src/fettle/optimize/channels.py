@@ -19,6 +19,7 @@ from fettle.spec import PruneConfig
 PRUNABLE = (nn.Conv2d, nn.Linear)
 # At most this share of a layer goes, or half of what the target leaves, so that none collapses.
 MAX_LAYER_RATIO = 0.75
+TIE = 1e-8
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
@@ -118,10 +119,15 @@ def last_layer(model: nn.Module, example_input: torch.Tensor) -> str:
 class _AlignedPruner(tp.pruner.BasePruner):  # type: ignore[misc]
     """Rounds a layer's width to the *nearest* multiple, and leaves every layer its share.
 
-    The base class rounds down: a single unimportant channel would cost a whole step.
+    The base class rounds down: a single unimportant channel would cost a whole step. And it removes
+    all channels of equal importance together, such as those that training has left dead.
     """
 
     smallest_share: float = 1 - MAX_LAYER_RATIO
+
+    def estimate_importance(self, group: tp.dependency.Group) -> torch.Tensor | None:
+        importance: torch.Tensor | None = super().estimate_importance(group)
+        return None if importance is None else importance + TIE * torch.arange(len(importance))
 
     def _round_to(self, n_pruned: int, current_channels: int, round_to: int) -> int:
         floor = min(current_channels, max(round_to, math.ceil(current_channels * self.smallest_share)))

@@ -7,7 +7,7 @@ from fettle.errors import OptimizeError
 
 # The modules around the network (see fettle.export.served): a few operations an image, and the
 # resolution of pixels and probabilities hangs on them.
-AROUND_THE_NETWORK = ("normalize/", "head/")
+AROUND_THE_NETWORK = ("preprocess/", "postprocess/")
 
 
 def float_nodes(names: Iterable[str], keep_float: Sequence[str]) -> list[str]:

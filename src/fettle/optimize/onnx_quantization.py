@@ -86,6 +86,7 @@ def quantize_onnx_dynamic(source: Path, file: Path, *, config: QuantizeConfig) -
     """Write a dynamic INT8 copy: weights in int8, activations quantized while running.
 
     Meant for linear layers; convolutions become ConvInteger, several times slower than float on CPUs.
+    The range of an activation is that of the whole batch: an answer depends on who shares the batch.
 
     Returns:
         How many layers have integer weights.

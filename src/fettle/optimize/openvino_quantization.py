@@ -5,6 +5,7 @@ https://docs.openvino.ai/nightly/openvino-workflow/model-optimization-guide/quan
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fettle.spec import QuantizeConfig
 
 # NNCF's histogram method looks for the range of least squared error, where entropy asks for least divergence.
 RANGES = {"minmax": "MINMAX", "percentile": "MEAN_QUANTILE", "entropy": "HISTOGRAM"}
+COUNTED = re.compile(r"^([A-Za-z]+)_\d+$")
 
 
 def quantize_openvino(source: Path, file: Path, images: np.ndarray, *, config: QuantizeConfig) -> int:
@@ -65,9 +67,13 @@ def to_openvino_fp16(source: Path, file: Path) -> None:
 
 
 def _save(model: ov.Model, file: Path, *, half: bool) -> None:
-    # How it was converted (folders, times) is no part of the model, and would change its digest.
+    """Write the same bytes for the same model."""
+    # How it was converted (folders, versions) is no part of the model, nor are names that count on
+    # through the life of the process, such as Constant_234851.
     for key in ("conversion_parameters", "nncf"):
         model.set_rt_info("", [key])
+    for index, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(COUNTED.sub(rf"\1_{index}", node.get_friendly_name()))
     ov.save_model(model, file, compress_to_fp16=half)
 
 
