@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fettle.data.dataset import Dataset, open_dataset
 from fettle.spec import DatasetConfig
 from fettle.steps.ingest import ingest
 
+torch.set_num_threads(1)  # tiny networks: a second thread only waits for the first
 CLASSES = ("left", "middle", "right")
 
 
