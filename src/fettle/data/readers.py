@@ -80,7 +80,8 @@ def read_csv(source: Path, config: DatasetConfig) -> list[Item]:
 
 
 def _csv_item(source: Path, line: int, row: Mapping[str, str | None]) -> Item:
-    path, label, split = ((row.get(key) or "").strip() for key in ("path", "label", "split"))
+    path = row.get("path") or ""  # as it is: a file name may begin with a space
+    label, split = ((row.get(key) or "").strip() for key in ("label", "split"))
     if not path or not label:
         raise DataError(f"{source}, line {line}: {'path' if not path else 'label'} is empty.")
     if split and split.lower() not in SPLIT_NAMES:

@@ -68,8 +68,8 @@ def csv_file(tmp_path, text):
 
 
 def test_csv_with_and_without_splits(tmp_path):
-    file = csv_file(tmp_path, "label,path,split,extra\nok,a b.jpg,valid,1\nbad,sub/ü.jpg,,2\n")
-    assert read_names(file, layout="csv") == [("a b.jpg", "ok", "val"), ("sub/ü.jpg", "bad", None)]
+    file = csv_file(tmp_path, "label,path,split,extra\nok , a b.jpg,valid,1\nbad,sub/ü.jpg,,2\n")
+    assert read_names(file, layout="csv") == [(" a b.jpg", "ok", "val"), ("sub/ü.jpg", "bad", None)]
     assert root(file) == tmp_path
 
 
