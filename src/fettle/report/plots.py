@@ -9,7 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from fettle.evaluate.metrics import Metrics
-from fettle.evaluate.results import Selection
+from fettle.evaluate.results import Candidate, Selection
 from fettle.report.figure import GOOD, INK, MUTED, PAPER, SERIES, axes, style, svg
 from fettle.report.table import standing
 
@@ -19,30 +19,36 @@ def pareto(selection: Selection) -> Markup:
     with style():
         plot = axes()
         runtimes = list(dict.fromkeys(row.runtime for row in selection.candidates))
-        largest = max(row.size_mb for row in selection.candidates) or 1.0
         front = sorted((row.p50_ms, row.accuracy) for row in selection.candidates if row.name in selection.pareto)
         plot.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle="--", zorder=1)
-        for number, row in enumerate(selection.candidates, 1):
-            state = standing(row, selection)
+        by_latency = sorted(enumerate(selection.candidates, 1), key=lambda item: item[1].p50_ms)
+        for rank, (number, row) in enumerate(by_latency):
             colour = SERIES[runtimes.index(row.runtime) % len(SERIES)]
-            plot.scatter(
-                row.p50_ms, row.accuracy, s=90 + 500 * row.size_mb / largest, zorder=2 + number,
-                color=colour if state in ("winner", "passes") else PAPER, alpha=0.85,
-                edgecolors=INK if state == "winner" else colour, linewidths=2.2 if state == "winner" else 1.2,
-            )  # fmt: skip
-            ink = PAPER if state in ("winner", "passes") else INK
-            plot.text(
-                row.p50_ms, row.accuracy, str(number), ha="center", va="center", fontsize=8, color=ink,
-                fontweight="bold", zorder=3 + number,
-            )  # fmt: skip
+            _circle(plot, row, selection, colour=colour, label=str(number), above=rank % 2 == 0)
         for index, runtime in enumerate(runtimes):
             plot.scatter([], [], color=SERIES[index % len(SERIES)], label=runtime)
-        plot.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, handletextpad=0.2)
+        _legend_above(plot, columns=3)
         _log_milliseconds(plot)
         plot.margins(0.14, 0.2)
         plot.set_ylabel("test accuracy")
-        plot.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        plot.yaxis.set_major_formatter(PercentFormatter(1))
         return svg(plot, label="Accuracy over latency of all candidates, with the Pareto front")
+
+
+def _circle(plot: Axes, row: Candidate, selection: Selection, *, colour: str, label: str, above: bool) -> None:
+    """Draw one candidate; neighbours have their labels above and below in turn, and small ones lie on large ones."""
+    largest = max(other.size_mb for other in selection.candidates) or 1.0
+    share, state = row.size_mb / largest, standing(row, selection)
+    area, is_choice, is_winner = 40 + 360 * share, state in ("winner", "passes"), state == "winner"
+    plot.scatter(
+        row.p50_ms, row.accuracy, s=area, zorder=4 - share, color=colour if is_choice else PAPER, alpha=0.8,
+        edgecolors=INK if is_winner else colour, linewidths=2.2 if is_winner else 1.2,
+    )  # fmt: skip
+    offset = area**0.5 / 2 + 3
+    plot.annotate(
+        label, (row.p50_ms, row.accuracy), (0, offset if above else -offset), textcoords="offset points", zorder=5,
+        ha="center", va="bottom" if above else "top", fontsize=8.5, color=INK, fontweight="bold" if is_winner else None,
+    )  # fmt: skip
 
 
 def accuracy_curves(history: Sequence[Mapping[str, float]], *, train: str, val: str) -> Markup:
@@ -132,7 +138,7 @@ def class_counts(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]
         plot.invert_yaxis()
         plot.grid(axis="y", visible=False)
         plot.set_xlabel("images")
-        plot.legend(ncols=4, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=1, columnspacing=1)
+        _legend_above(plot, columns=4)
         return svg(plot, label="Images of each class by split")
 
 
@@ -148,8 +154,19 @@ def throughput(selection: Selection, names: Sequence[str]) -> Markup:
         plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         plot.set_ylim(bottom=0)
         plot.set(xlabel="batch size", ylabel="images a second")
-        plot.legend()
+        _legend_above(plot, columns=2)
         return svg(plot, label="Throughput over batch size")
+
+
+def _legend_above(plot: Axes, *, columns: int) -> None:
+    plot.legend(
+        ncols=columns,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        handlelength=1.2,
+        handletextpad=0.5,
+        columnspacing=1,
+    )
 
 
 def _over_epochs(plot: Axes, title: str, label: str) -> Markup:

@@ -21,7 +21,7 @@ class Quantity:
 
 
 def _difference(decimals: int) -> Callable[[float, float], str]:
-    return lambda before, after: f"{after - before:+.{decimals}f}"
+    return lambda before, after: f"{round(after - before, decimals) + 0.0:+.{decimals}f}"
 
 
 def _points(before: float, after: float) -> str:
