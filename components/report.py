@@ -7,10 +7,10 @@ from components.base import Many
 
 def report(artifacts: Many, out: Output[Artifact], page: Output[HTML], title: str, skipped: str):
     """Write the page; ``skipped`` names the recipes that were left out, and why."""
-    import shutil
+    from pathlib import Path
 
     from fettle.steps import run
 
     paths = [artifact.path for artifact in artifacts.values()]
     out.path, out.metadata, _ = run("report", out.path, artifacts=paths, title=title, skipped=skipped)
-    shutil.copyfile(f"{out.path}/index.html", page.path)
+    Path(page.path).symlink_to(f"{out.path}/index.html")

@@ -21,7 +21,6 @@ def run(
     """
     from fettle.cli.summary import show_run
     from fettle.data.fingerprint import fingerprint
-
     from fettle.errors import GateError
     from fettle.hardware import passport
     from pipelines.local import run_local

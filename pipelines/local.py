@@ -64,8 +64,6 @@ def run_local(plan: Plan, *, name: str, runs: Path, pretrained: bool = False, ve
             finished = build(plan, name=name)()
         except RuntimeError as error:
             raise RunError(narrator.failure or str(error)) from None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     return Path(finished.output.uri)
 
 

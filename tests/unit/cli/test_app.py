@@ -11,7 +11,20 @@ from typer.testing import CliRunner
 from fettle.cli.app import app
 
 FETTLE = Path(sys.executable).with_name("fettle")
-COMMANDS = "init run train optimize validate promote rollback serve predict report doctor compile".split()
+COMMANDS = [
+    "init",
+    "run",
+    "train",
+    "optimize",
+    "validate",
+    "promote",
+    "rollback",
+    "serve",
+    "predict",
+    "report",
+    "doctor",
+    "compile",
+]
 
 
 def fettle(*arguments, cwd=None, **environ):
