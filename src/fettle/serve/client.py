@@ -106,8 +106,8 @@ class Client:
     def predict(self, images: np.ndarray) -> tuple[Prediction, ...]:
         """Return a prediction for each image (N, S, S, 3) uint8; larger N go in several batches."""
         starts = range(0, len(images), self.max_batch)
-        batches = [self.infer(images[start : start + self.max_batch]) for start in starts]
-        return tuple(self._prediction(row, answer.version) for answer in batches for row in answer.probabilities)
+        answers = [self._labelled(images[start : start + self.max_batch]) for start in starts]
+        return tuple(self._prediction(row, answer.version) for answer in answers for row in answer.probabilities)
 
     def predict_files(self, paths: Sequence[Path]) -> tuple[Prediction, ...]:
         """Open pictures of any size, resize them as the model was trained, and predict.
@@ -119,18 +119,25 @@ class Client:
         size = self.image_shape[0]
         return self.predict(np.stack([resize(_pixels(path), size, mode) for path in paths]))
 
-    def labels(self, version: str) -> tuple[str, ...]:
-        """Return the class names of a version, by Triton's classification extension."""
-        if version not in self._labels:
-            blank = np.zeros((1, *self.image_shape), np.uint8)
-            classes = int(self.config["output"][0]["dims"][0])
-            rows, _ = self._infer(blank, version=version, class_count=classes)
-            fields = [row.decode().split(":", 2) for row in rows.reshape(-1)]
-            names = {int(index): (name[0] if name else index) for _, index, *name in fields}
-            self._labels[version] = tuple(names[index] for index in range(classes))
-        return self._labels[version]
+    def _labelled(self, images: np.ndarray) -> Answer:
+        """Return the answer of a version whose class names are known; a version may be replaced while we ask."""
+        answer = self.infer(images)
+        while answer.version not in self._labels:
+            if self._learn_labels() != answer.version:
+                answer = self.infer(images)
+        return answer
 
-    def _infer(self, images: np.ndarray, *, version: str, class_count: int = 0) -> tuple[np.ndarray, str]:
+    def _learn_labels(self) -> str:
+        """Ask for the class names, by Triton's classification extension, and return the version that told them."""
+        blank = np.zeros((1, *self.image_shape), np.uint8)
+        classes = int(self.config["output"][0]["dims"][0])
+        rows, version = self._infer(blank, class_count=classes)
+        fields = [row.decode().split(":", 2) for row in rows.reshape(-1)]
+        names = {int(index): (name[0] if name else index) for _, index, *name in fields}
+        self._labels[version] = tuple(names[index] for index in range(classes))
+        return version
+
+    def _infer(self, images: np.ndarray, *, version: str = "", class_count: int = 0) -> tuple[np.ndarray, str]:
         tensor = self._module.InferInput("image", list(images.shape), "UINT8")
         try:
             tensor.set_data_from_numpy(np.ascontiguousarray(images))
@@ -143,7 +150,7 @@ class Client:
         return result.as_numpy("probabilities"), str(found)
 
     def _prediction(self, row: np.ndarray, version: str) -> Prediction:
-        probabilities = dict(zip(self.labels(version), map(float, row), strict=True))
+        probabilities = dict(zip(self._labels[version], map(float, row), strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         return Prediction(label, probabilities[label], probabilities, self.model, version)
 
