@@ -50,7 +50,8 @@ class Fitter(pl.LightningModule):
         distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.objective, self.criterion, self.config = model, objective, criterion, config
+        self.model = model.to(memory_format=torch.channels_last)
+        self.objective, self.criterion, self.config = objective, criterion, config
         self.classes = len(architecture.classes)
         self.distillation = distillation
         for name in ("mean", "std"):
@@ -67,9 +68,8 @@ class Fitter(pl.LightningModule):
 
     @override
     def on_fit_start(self) -> None:
-        self.to(memory_format=torch.channels_last)
         if self.distillation is not None:
-            self.distillation.teacher.to(self.device).to(memory_format=torch.channels_last)
+            self.distillation.teacher.to(self.device)
 
     @override
     def on_train_epoch_start(self) -> None:

@@ -28,7 +28,7 @@ class Distillation:
     """
 
     def __init__(self, teacher: nn.Module, config: DistilConfig) -> None:
-        self.teacher = teacher.eval().requires_grad_(False)
+        self.teacher = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.config = config
 
     def __call__(self, loss: torch.Tensor, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
