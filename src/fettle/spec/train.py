@@ -57,7 +57,7 @@ class TrainConfig(Section):
     """Albumentations transforms in order, each ``{NAME: {arguments}}``."""
     workers: int | None = Field(None, ge=0)
     """Processes that augment; by default as many as pays on this machine."""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     """Seed of initialization, sampling and augmentation."""
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = ["tensorboard"]
     """Where curves are logged; W&B and MLflow work offline and must be installed (``fettle[trackers]``)."""

@@ -46,5 +46,5 @@ class TuneConfig(Section):
         "train.batch_size": Range(low=8, high=32, step=8),
     }
     """Spec keys and their ranges."""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     """Seed of the sampler."""
