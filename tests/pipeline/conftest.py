@@ -42,6 +42,15 @@ class Finished:
         return {line.split("]")[1].strip() for line in heads}
 
 
+@dataclass(frozen=True)
+class FirstRun:
+    """A finished run: where it ran, how it ended, and the links to its artifacts."""
+
+    folder: Path
+    done: Finished
+    artifacts: Path
+
+
 def without_network() -> list[str]:
     """Return a prefix that leaves a command nothing but the loopback interface, where the kernel lets us."""
     prefix = ["unshare", "--net", "--map-root-user", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
@@ -68,21 +77,9 @@ def fettle():
 
 @pytest.fixture(scope="session")
 def first(fettle, tmp_path_factory):
-    """The folder of a finished run, and how it ended."""
+    """The finished run. A test may run more in its folder, and leaves what it found usable."""
     folder = tmp_path_factory.mktemp("pipeline")
     (folder / "fettle.yaml").write_text(SPEC)
     done = fettle(folder, "run")
     assert done.code == 0, done.stderr[-3000:]
-    return folder, done
-
-
-@pytest.fixture
-def workspace(first, tmp_path):
-    """A copy of the finished run that a test may change.
-
-    Kubeflow's cache holds absolute paths, so they are rewritten to the copy's.
-    """
-    shutil.copytree(first[0], tmp_path / "copy", symlinks=True)
-    for entry in (tmp_path / "copy/runs/cache").glob("*.json"):
-        entry.write_text(entry.read_text().replace(str(first[0]), str(tmp_path / "copy")))
-    return tmp_path / "copy"
+    return FirstRun(folder, done, (folder / "runs/tiny/latest").resolve())

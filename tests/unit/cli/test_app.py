@@ -11,20 +11,10 @@ from typer.testing import CliRunner
 from fettle.cli.app import app
 
 FETTLE = Path(sys.executable).with_name("fettle")
-COMMANDS = [
-    "init",
-    "run",
-    "train",
-    "optimize",
-    "validate",
-    "promote",
-    "rollback",
-    "serve",
-    "predict",
-    "report",
-    "doctor",
+COMMANDS = (
+    "init", "run", "train", "optimize", "validate", "promote", "rollback", "serve", "predict", "report", "doctor",
     "compile",
-]
+)  # fmt: skip
 
 
 def fettle(*arguments, cwd=None, **environ):
