@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -88,14 +89,18 @@ def _default(field: FieldInfo, section: type[BaseModel] | None) -> Any:
 
 
 def _type_name(annotation: Any) -> str:
-    section = _section(annotation)
-    if section is not None:
+    if _section(annotation) is not None:
         return "section"
-    arguments = get_args(annotation)
-    if arguments and all(isinstance(each, str) for each in arguments):
-        return " \\| ".join(arguments).replace("\\|", "|")
-    name = getattr(annotation, "__name__", str(annotation)) if not arguments else str(annotation)
-    return name.replace("typing.", "").replace("NoneType", "null").replace("None", "null")
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(arguments[0])
+    if origin is Literal:
+        return " | ".join(arguments)
+    if origin in (Union, UnionType):
+        return " | ".join(_type_name(each) for each in arguments)
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(_type_name(each) for each in arguments)}]"
+    return "null" if annotation is type(None) else getattr(annotation, "__name__", "any").replace("Any", "any")
 
 
 def _text(field: FieldInfo) -> str:
