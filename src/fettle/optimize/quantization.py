@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fettle.errors import HardwareError, OptimizeError
+from fettle.errors import FettleError, HardwareError, OptimizeError
 from fettle.export.manifest import Export, Format
 from fettle.hardware import passport
 from fettle.optimize.support import RUNTIMES
@@ -66,7 +66,12 @@ def quantize(source: Export, folder: Path, images: np.ndarray, *, config: Quanti
         runtimes=(runtime,),
         options={runtime: dict(method.options)} if method.options else {},
     )
-    method.convert(source.file, result.file, images, config)
+    try:
+        method.convert(source.file, result.file, images, config)
+    except (FettleError, OSError):  # a full disk is the artifact's matter
+        raise
+    except Exception as error:  # quantizers have no common base of their errors
+        raise OptimizeError(f"{source.file} cannot be brought to {config.precision} for {runtime}: {error}") from error
     check_answers(source, result, images[:CHECKED_IMAGES], runtimes=(runtime, runtime))
     return result
 
