@@ -76,6 +76,21 @@ def fettle():
 
 
 @pytest.fixture(scope="session")
+def shell():
+    """Run a script with ``fettle`` on PATH, cut off from the network where that is possible."""
+    prefix = without_network()
+
+    def run(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        triton = os.environ.get("FETTLE_TRITON") or str(ROOT / ".venv-triton")
+        path = f"{FETTLE.parent}{os.pathsep}{os.environ['PATH']}"
+        environ = {**os.environ, "FETTLE_TRITON": triton, "NO_COLOR": "1", "PATH": path, **variables}
+        command = [*prefix, "bash", "-c", script]
+        return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def first(fettle, tmp_path_factory):
     """The finished run. A test may run more in its folder, and leaves what it found usable."""
     folder = tmp_path_factory.mktemp("pipeline")

@@ -50,7 +50,7 @@ def _has_bf16(device: torch.device) -> bool:
     return torch.cuda.is_bf16_supported() if device.type == "cuda" else passport().native_bf16
 
 
-def _time_steps(model: nn.Module, image_size: int, device: torch.device, *, rounds: int = 3) -> tuple[float, float]:
+def _time_steps(model: nn.Module, image_size: int, device: torch.device, *, rounds: int = 5) -> tuple[float, float]:
     """Return the seconds of the fastest training step in float32 and under bf16 autocast, interleaved."""
     model = copy.deepcopy(model).to(device).to(memory_format=torch.channels_last).train()
     images = torch.zeros(PROBE_IMAGES, 3, image_size, image_size, device=device)
