@@ -18,7 +18,8 @@ import triton_python_backend_utils as pb
 from fettle.errors import FettleError
 from fettle.runtimes import open_engine
 
-PRIVATE = "fettle."  # parameters of ours, which no runtime knows
+# Parameters that say nothing about the engine: Fettle's own, and one of the native backend's batching.
+OTHERS = ("fettle.", "ENABLE_BATCH_PADDING")
 
 
 class TritonPythonModel:
@@ -29,7 +30,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         file = Path(args["model_repository"]) / args["model_version"] / config["default_model_filename"]
         options = {name: value["string_value"] for name, value in config["parameters"].items()}
-        options = {name: value for name, value in options.items() if not name.startswith(PRIVATE)}
+        options = {name: value for name, value in options.items() if not name.startswith(OTHERS)}
         try:
             self._engine = open_engine(config["backend"], file, options=options)
         except FettleError as error:
