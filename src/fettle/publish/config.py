@@ -20,8 +20,8 @@ RESIZE = "fettle.resize"
 DTYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "float16": "TYPE_FP16", "int32": "TYPE_INT32"}
 DTYPES |= {"int64": "TYPE_INT64"}
 KINDS = {"cpu": "KIND_CPU", "gpu": "KIND_GPU"}
-# What a native backend needs to serve a file as ours does. OpenVINO's compiles the network for the largest batch alone and
-# refuses smaller ones unless it may pad them (https://github.com/triton-inference-server/openvino_backend).
+# What a native backend needs to serve a file as ours does: OpenVINO's compiles the network for the largest batch alone
+# and refuses smaller ones unless it may pad them (https://github.com/triton-inference-server/openvino_backend).
 NATIVE: Mapping[str, Mapping[str, str]] = {"openvino": {"ENABLE_BATCH_PADDING": "YES"}}
 DEVICES = {"onnxruntime": ("cpu", "gpu"), "openvino": ("cpu",), "tensorrt": ("gpu",)}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
