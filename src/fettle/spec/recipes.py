@@ -18,8 +18,10 @@ class PruneConfig(Section):
     """Count parameters or multiply-accumulates."""
     importance: Literal["l1", "group_norm", "taylor"] = "group_norm"
     """How a group of coupled channels is ranked."""
-    scope: Literal["global", "layer"] = "global"
-    """Rank channels over the whole network, or remove the same share of every layer."""
+    scope: Literal["global", "layer"] = "layer"
+    """Remove the same share of every layer, or rank channels over the whole network. ``global`` thins out late layers,
+    which hold the parameters and not the work: 30% of a trained ResNet-18's were 13% of its multiply-accumulates,
+    and 34% by ``layer``."""
     width_step: int = Field(16, ge=1)
     """Widths stay multiples of this: kernels are slow at odd widths. 32 was faster still for ResNets in OpenVINO, and
     too coarse for narrow networks."""
