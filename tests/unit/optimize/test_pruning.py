@@ -55,7 +55,8 @@ def test_no_layer_collapses(network, ratio):
     with torch.no_grad():
         network.expand[0].weight.mul_(1e-4)
         network.expand[1].weight.mul_(1e-4)
-    result = prune(network, PruneConfig(ratio=ratio, width_step=1, importance="l1"), example_input=EXAMPLE)
+    config = PruneConfig(ratio=ratio, scope="global", width_step=1, importance="l1")
+    result = prune(network, config, example_input=EXAMPLE)
     left = {name: after / before for name, (before, after) in result.widths.items()}
     assert min(left.values()) >= min(0.25, (1 - ratio) / 2) - 1e-9
 
@@ -72,7 +73,8 @@ def test_channels_that_do_nothing_go_first(network, importance):
     images = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         expected = network(images)
-    config = PruneConfig(ratio=0.25, importance=importance, width_step=1, keep=["stem.0", "squeeze"])
+    keep = ["stem.0", "squeeze"]
+    config = PruneConfig(ratio=0.25, importance=importance, scope="global", width_step=1, keep=keep)
     result = prune(network, config, example_input=EXAMPLE)
     assert list(result.widths) == ["expand.0"]
     assert 64 - len(dead) <= result.widths["expand.0"][1] < 52
@@ -83,7 +85,7 @@ def test_channels_that_do_nothing_go_first(network, importance):
 def test_the_original_is_untouched(network):
     before = copy.deepcopy(network.state_dict())
     network.train()
-    result = prune(network, PruneConfig(width_step=4), example_input=EXAMPLE)
+    result = prune(network, PruneConfig(scope="global", width_step=4), example_input=EXAMPLE)
     assert network.training
     assert not result.model.training
     for name, value in network.state_dict().items():
@@ -117,7 +119,7 @@ def test_a_network_without_layers_is_refused():
 def test_taylor_ranks_by_the_labels(network):
     torch.manual_seed(0)
     batches = [(torch.randn(8, 3, 32, 32), torch.randint(0, 3, (8,))) for _ in range(2)]
-    config = PruneConfig(importance="taylor", width_step=4)
+    config = PruneConfig(importance="taylor", scope="global", width_step=4)
     result = prune(network, config, example_input=EXAMPLE, batches=batches)
     assert 0.25 <= result.removed("params") <= 0.35
     assert all(value.grad is None for value in result.model.parameters())

@@ -91,7 +91,8 @@ def test_an_export_and_the_spec_make_a_config(linear_export: Callable[..., Expor
     assert config.file == "model.onnx"
     assert config.parameters == {"intra_op_thread_count": "2", "fettle.resize": "squash"}
     assert (config.max_batch, config.queue_delay_us, config.warmup) == (4, 7, (1, 4))
-    assert config_of(export, "openvino", name="m", version=1, serve=serve).parameters == {"fettle.resize": "squash"}
+    openvino = config_of(export, "openvino", name="m", version=1, serve=serve)
+    assert openvino.parameters == {"fettle.resize": "squash", "ENABLE_BATCH_PADDING": "YES"}
 
 
 @pytest.mark.parametrize(

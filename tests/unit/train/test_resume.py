@@ -44,8 +44,9 @@ def test_sigkill_between_epochs_changes_nothing(
     dataset: Dataset, dataset_path: Path, uninterrupted: FitResult, tmp_path: Path
 ) -> None:
     script = f"""
-        import importlib.util, os, signal
+        import importlib.util, os, signal, torch
         from pathlib import Path
+        torch.set_num_threads({torch.get_num_threads()})  # as here: sums depend on how they are split
         from fettle.data.dataset import open_dataset
         spec = importlib.util.spec_from_file_location("test_resume", {str(__file__)!r})
         this = importlib.util.module_from_spec(spec)
