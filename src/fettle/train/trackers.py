@@ -1,5 +1,6 @@
 """Where curves are logged beside ``history.jsonl``: TensorBoard always, W&B and MLflow when the spec names them."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,8 +33,9 @@ def _wandb(folder: Path) -> Logger:
 
 
 def _mlflow(folder: Path) -> Logger:
-    """To the server of ``MLFLOW_TRACKING_URI``, which Lightning reads; else into a folder."""
-    return MLFlowLogger(experiment_name="fettle", save_dir=str(folder / "mlflow"))
+    """To the server of ``MLFLOW_TRACKING_URI``, else into a file: MLflow 3 refuses its old store of folders."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+    return MLFlowLogger(experiment_name="fettle", tracking_uri=uri)
 
 
 TRACKERS: Mapping[str, Callable[[Path], Any]] = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}
