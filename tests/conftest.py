@@ -21,7 +21,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "fettle-test", "AWS_SECRET_ACCESS_KEY": "fet
 
 
 def find_minio() -> str | None:
-    places = [os.environ.get("MINIO"), shutil.which("minio"), Path.home() / "go/bin/minio", "/tmp/gobin/minio"]
+    places = [os.environ.get("MINIO"), shutil.which("minio"), Path.home() / "go/bin/minio"]
     return next((str(place) for place in places if place and os.access(place, os.X_OK)), None)
 
 
