@@ -2,6 +2,7 @@
 
 from fettle.spec.base import SPLITS, Precision, RuntimeName, Section, Split, Task
 from fettle.spec.dataset import DatasetConfig, SplitConfig
+from fettle.spec.detections import DetectionConfig
 from fettle.spec.gates import BenchmarkConfig, GateConfig
 from fettle.spec.load import load_spec, resolve_spec
 from fettle.spec.model import ModelConfig
@@ -15,7 +16,7 @@ from fettle.spec.recipes import (
 )
 from fettle.spec.serve import ProfileName, ServeConfig
 from fettle.spec.spec import Spec
-from fettle.spec.train import BalanceConfig, DistilConfig, TrainConfig
+from fettle.spec.train import BalanceConfig, DetectionLossConfig, DistilConfig, TrainConfig
 from fettle.spec.tune import Range, TuneConfig
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "BalanceConfig",
     "BenchmarkConfig",
     "DatasetConfig",
+    "DetectionConfig",
+    "DetectionLossConfig",
     "DistilConfig",
     "FinetuneConfig",
     "GateConfig",

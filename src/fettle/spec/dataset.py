@@ -35,9 +35,11 @@ class DatasetConfig(Section):
 
     path: str = "data/castings"
     """Folder of images, a CSV file, or ``castings`` data that the run makes itself."""
-    layout: Literal["imagefolder", "pattern", "csv", "castings"] = "imagefolder"
+    layout: Literal["imagefolder", "pattern", "csv", "castings", "yolo", "coco", "voc"] = "imagefolder"
     """``imagefolder`` (a folder a class, with or without train/val/test above), ``pattern`` (the label is in the
-    file name), ``csv`` (columns ``path,label[,split]``), ``castings`` (made at ``path`` when it is not there)."""
+    file name), ``csv`` (columns ``path,label[,split]``), ``castings`` (made at ``path`` when it is not there);
+    boxes: ``yolo`` (``data.yaml`` or its folder), ``coco`` (a JSON file or a folder of them), ``voc`` (a folder with
+    XML files), ``castings``."""
     label_pattern: str | None = None
     """For ``pattern``: regular expression with a group named ``label``, searched in the path below ``path``."""
     count: int = Field(1500, ge=20)
@@ -48,6 +50,8 @@ class DatasetConfig(Section):
     """How an image becomes square: ``squash`` keeps all content, ``crop`` and ``pad`` keep proportions."""
     max_broken: float = Field(0.05, ge=0, le=1)
     """Share of unreadable images above which ingest fails; below it they are quarantined and listed."""
+    max_invalid_boxes: float = Field(0.01, ge=0, le=1)
+    """Share of invalid boxes above which ingest fails; below it they are quarantined and listed."""
     max_pixels: int = Field(100_000_000, gt=0, le=178_000_000)
     """Images with more pixels than this are quarantined before they are decoded."""
     group_near_duplicates: bool = False

@@ -11,15 +11,17 @@ class GateConfig(Section):
     """The floors. A gate that is ``null`` is not asked."""
 
     max_drop: float = Field(0.01, ge=0, le=1)
-    """Largest accuracy that may be lost against the baseline, measured on the same images."""
+    """Largest accuracy (for detectors mAP50) that may be lost against the baseline, measured on the same images."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Confidence of the paired bootstrap interval."""
     strict: bool = False
     """Judge ``max_drop`` by the lower end of the interval instead of the measured difference."""
     min_accuracy: float | None = Field(None, ge=0, le=1)
     """Smallest accuracy on its own."""
+    min_map50: float | None = Field(None, ge=0, le=1)
+    """For detectors: smallest mAP50 on its own."""
     class_floor: float | None = Field(0.8, ge=0, le=1)
-    """Smallest recall of any class; one that the baseline itself does not bring there must not fall further, beyond
+    """Smallest recall (for detectors AP50) of any class; one that the baseline itself does not bring there must not fall further, beyond
     what chance explains."""
     latency_p95_ms: float | None = Field(None, gt=0)
     """Largest 95th percentile of the latency at batch 1."""

@@ -5,6 +5,19 @@ from typing import Any
 
 FLIP = {"HorizontalFlip": {"p": 0.5}}
 
+# YOLOv5 on a ResNet; the warm-up is the first tenth.
+YOLOV5: Mapping[str, Any] = {
+    "optimizer": "adamw", "lr": 1e-3, "weight_decay": 5e-4, "schedule": "cosine", "final_lr": 0.01,
+    "warmup_share": 0.1, "backbone_lr": 0.1, "ema": 0.999, "label_smoothing": 0.0, "mixup": 0.0, "mosaic": 0.5,
+    "clip_norm": 10.0, "patience": 0, "epochs": 50, "batch_size": 16,
+    "loss": {"box": 0.1, "objectness": 1.5, "classification": 0.8},
+    "augment": [
+        FLIP,
+        {"Affine": {"scale": [0.7, 1.3], "translate_percent": [-0.1, 0.1], "p": 0.7}},
+        {"ColorJitter": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.4, "hue": 0.015, "p": 0.7}},
+    ],
+}  # fmt: skip
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The bare baseline: what most scripts do.
     "plain": {
@@ -43,4 +56,22 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             {"Erasing": {"p": 0.25}},
         ],
     },
+    # https://docs.ultralytics.com/usage/cfg/: what is not named here is Ultralytics' default.
+    "yolov8": {
+        "optimizer": "adamw", "lr": 0.002, "final_lr": 0.1, "schedule": "cosine", "warmup_epochs": 3,
+        "weight_decay": 5e-4, "label_smoothing": 0.1, "mixup": 0.1, "mosaic": 1.0, "clip_norm": 10.0, "patience": 0,
+        "epochs": 50, "batch_size": 16, "augment": [],
+        "options": {"degrees": 5.0, "translate": 0.15, "shear": 2.0, "perspective": 0.0003, "copy_paste": 0.1},
+    },
+    "yolov5": YOLOV5,
+    # Few images or small objects: less regularization, no mosaic.
+    "yolov5-small": {**YOLOV5, "mosaic": 0.0, "batch_size": 8, "weight_decay": 1e-4},
+    "yolov5-focal": {**YOLOV5, "loss": {**YOLOV5["loss"], "focal": 1.5}},
+    "yolov5-smooth": {**YOLOV5, "label_smoothing": 0.1},
 }  # fmt: skip
+
+# By task and family, where it is not the default of ``train.preset``.
+FAMILY_PRESETS: Mapping[tuple[str, str], str] = {
+    ("detect", "yolov8"): "yolov8",
+    ("detect", "yolov5_resnet"): "yolov5",
+}

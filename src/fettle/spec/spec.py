@@ -1,13 +1,15 @@
 """The whole spec."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from fettle.spec.base import RuntimeName, Section, Task
 from fettle.spec.dataset import DatasetConfig
+from fettle.spec.detections import DetectionConfig
 from fettle.spec.gates import BenchmarkConfig, GateConfig
 from fettle.spec.model import ModelConfig
+from fettle.spec.presets import FAMILY_PRESETS
 from fettle.spec.recipes import Recipe, check_recipe
 from fettle.spec.serve import ServeConfig
 from fettle.spec.train import TrainConfig
@@ -20,7 +22,7 @@ class Spec(Section):
     name: str = Field("castings", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=50)
     """Name of the project: lower-case letters, digits and dashes. Runs and the served model bear it."""
     task: Task = "classify"
-    """What the model does. (``detect`` and ``embed`` have no rooms yet.)"""
+    """What the model does. (``embed`` has no rooms yet.)"""
     runs: str = "runs"
     """Folder for the artifacts of local runs."""
     dataset: DatasetConfig = DatasetConfig()
@@ -29,6 +31,8 @@ class Spec(Section):
     """The network."""
     train: TrainConfig = TrainConfig()
     """How it is fitted."""
+    detections: DetectionConfig = DetectionConfig()
+    """For ``detect``: what the served model answers."""
     tune: TuneConfig = TuneConfig()
     """Hyperparameter search before training."""
     recipes: dict[str, Recipe] = Field({}, validate_default=True)
@@ -41,6 +45,17 @@ class Spec(Section):
     """How speed is measured."""
     serve: ServeConfig = ServeConfig()
     """Promotion and serving."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_the_family(cls, values: Any) -> Any:
+        """A detector's family brings its preset."""
+        if not isinstance(values, dict) or not all(isinstance(values.get(key, {}), dict) for key in ("model", "train")):
+            return values
+        family = str(values.get("task")), str(values.get("model", {}).get("family"))
+        if family not in FAMILY_PRESETS:
+            return values
+        return {**values, "train": {"preset": FAMILY_PRESETS[family], **values.get("train", {})}}
 
     @model_validator(mode="after")
     def _recipes_make_sense(self) -> Self:

@@ -20,11 +20,27 @@ class BalanceConfig(Section):
     """Exponent of the class weights in the sampler; 0 draws every image once an epoch."""
 
 
+class DetectionLossConfig(Section):
+    """Weights of the parts of ``yolov5_resnet``'s loss."""
+
+    box: float = Field(0.1, ge=0)
+    """Of 1 - CIoU."""
+    objectness: float = Field(1.5, ge=0)
+    """Of whether an anchor holds an object."""
+    classification: float = Field(0.8, ge=0)
+    """Of which class it is."""
+    focal: float = Field(0.0, ge=0)
+    """Gamma of the focal loss (Lin et al. 2017) for objectness and class; 0 is plain cross-entropy."""
+
+
 class TrainConfig(Section):
     """Optimizer, schedule, regularization, augmentation and the loop."""
 
-    preset: Literal["plain", "defect", "expression"] = "defect"
-    """Values to start from; every other key here overrides it."""
+    preset: Literal[
+        "plain", "defect", "expression", "yolov8", "yolov5", "yolov5-small", "yolov5-focal", "yolov5-smooth"
+    ] = "defect"
+    """Values to start from; every other key here overrides it. By default that of the family for detectors, else
+    ``defect``."""
     epochs: int = Field(25, ge=1)
     """Passes over the training split."""
     batch_size: int = Field(24, ge=2)
@@ -39,18 +55,30 @@ class TrainConfig(Section):
     """Learning rate over the steps of the run."""
     warmup_epochs: float = Field(0.0, ge=0)
     """Linear warm-up before ``cosine`` or ``constant``."""
+    warmup_share: float = Field(0.0, ge=0, lt=1)
+    """The same as a share of the run, where ``warmup_epochs`` is 0."""
+    final_lr: float = Field(0.0, ge=0, le=1)
+    """Share of ``lr`` that ``cosine`` ends at."""
+    backbone_lr: float = Field(1.0, gt=0, le=1)
+    """Share of ``lr`` for the layers of a detector's backbone."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the moving average of the weights that is validated and kept; 0 keeps the weights themselves."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Probability mass spread over the other classes."""
     balance: BalanceConfig = BalanceConfig()
     """Correction for unequal classes."""
     mixup: float = Field(0.2, ge=0)
-    """Alpha of MixUp (Zhang et al. 2018); 0 switches it off."""
+    """Alpha of MixUp (Zhang et al. 2018); for detectors its probability. 0 switches it off."""
+    mosaic: float = Field(0.0, ge=0, le=1)
+    """For detectors: probability that an image is made of four (Bochkovskiy et al. 2020)."""
+    loss: DetectionLossConfig = DetectionLossConfig()
+    """For ``yolov5_resnet``: parts of the loss."""
     clip_norm: float = Field(1.0, ge=0)
     """Largest gradient norm; 0 does not clip."""
     patience: int = Field(12, ge=0)
     """Epochs without a better ``monitor`` before the run stops; 0 never stops early."""
-    monitor: str = "macro_f1"
-    """Validation metric that picks the best checkpoint."""
+    monitor: str | None = None
+    """Validation metric that picks the best checkpoint; by default ``macro_f1``, for detectors ``map50_95``."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """Arithmetic; ``auto`` times some steps in float32 and, where the hardware has it, bf16, and takes the faster."""
     augment: list[dict[str, Any]] = []
@@ -63,6 +91,8 @@ class TrainConfig(Section):
     """Where curves are logged; W&B and MLflow work offline and must be installed (``fettle[trackers]``)."""
     trainer: dict[str, Any] = {}
     """Passed to ``lightning.Trainer``: devices, num_nodes, strategy, accelerator."""
+    options: dict[str, Any] = {}
+    """For ``yolov8``: passed to Ultralytics' trainer, such as degrees, translate, shear, perspective, copy_paste."""
 
     @model_validator(mode="before")
     @classmethod

@@ -83,13 +83,14 @@ def fit(
         TrainError: If the loss is not finite, training was interrupted, or the disk is full.
     """
     objective = OBJECTIVES[architecture.task]
-    _check(config, dataset, objective.monitors, teacher=teacher, distil=distil)
+    monitor = config.monitor or next(iter(objective.monitors))
+    _check(monitor, dataset, objective.monitors, teacher=teacher, distil=distil)
     precision = _begin(folder, model, architecture, dataset, config, teacher=teacher, distil=distil)
     config = config.model_copy(update={"precision": precision})
     recorder = Recorder(
         folder,
-        monitor={"loss": "val_loss"}.get(config.monitor, config.monitor),
-        maximize=objective.monitors[config.monitor] == "max",
+        monitor={"loss": "val_loss"}.get(monitor, monitor),
+        maximize=objective.monitors[monitor] == "max",
         patience=config.patience,
         on_epoch=on_epoch,
     )
@@ -128,15 +129,15 @@ def _run(fitter: Fitter, batches: Batches, recorder: Recorder, folder: Path) -> 
 
 
 def _check(
-    config: TrainConfig,
+    monitor: str,
     dataset: Dataset,
     monitors: Mapping[str, str],
     *,
     teacher: nn.Module | None,
     distil: DistilConfig | None,
 ) -> None:
-    if config.monitor not in monitors:
-        raise SpecError(f"`train.monitor` must be one of {', '.join(monitors)}, got {config.monitor!r}.")
+    if monitor not in monitors:
+        raise SpecError(f"`train.monitor` must be one of {', '.join(monitors)}, got {monitor!r}.")
     if (teacher is None) != (distil is None):
         raise SpecError("`distil` needs a teacher, and a teacher needs `distil`: give both or neither.")
     for split in ("train", "val"):
