@@ -37,7 +37,7 @@ class FinetuneConfig(Section):
     lr: float = Field(3e-4, gt=0, le=10)
     """Peak learning rate."""
     distil: DistilConfig | None = DistilConfig()
-    """Learn from the unpruned parent too; ``null`` switches it off."""
+    """Learn from the unpruned parent too; ``null`` switches it off. Detectors learn from the boxes alone."""
 
 
 class QuantizeConfig(Section):
@@ -111,6 +111,7 @@ class RecipeStep(Section):
 
 Recipe = list[RecipeStep]
 TORCH_STEPS = ("prune", "finetune")
+DISTILLED = frozenset({"classify"})  # tasks whose fine-tuning can learn from a teacher's outputs
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 

@@ -7,8 +7,9 @@ from fettle.data.dataset import open_dataset
 from fettle.errors import SpecError
 from fettle.models.files import load_model
 from fettle.spec import FinetuneConfig, TrainConfig
+from fettle.spec.recipes import DISTILLED
 from fettle.steps.train import work_folder, write_model
-from fettle.train.fit import fit
+from fettle.train.trainers import find_trainer
 
 
 def finetune(
@@ -42,16 +43,17 @@ def finetune(
     network, architecture = load_model(student.path)
     if (architecture.classes, architecture.image_size) != (data.classes, data.image_size):
         raise SpecError(f"{model} was trained for other classes or another image size than {dataset} has.")
-    teacher = Artifact.open(parent, kind="model") if parent is not None and config.distil is not None else None
+    distil = config.distil if parent is not None and architecture.task in DISTILLED else None
+    teacher = Artifact.open(parent, kind="model") if parent is not None and distil is not None else None
     work = work or work_folder(out)
-    result = fit(
+    result = find_trainer(architecture)(
         network,
         architecture,
         data,
         train.model_copy(update={"epochs": config.epochs, "lr": config.lr}),
         folder=work,
         teacher=load_model(teacher.path)[0] if teacher else None,
-        distil=config.distil if teacher else None,
+        distil=distil,
     )
     parents = {"model": student.card, "dataset": data.artifact.card, **({"teacher": teacher.card} if teacher else {})}
     settings = {"finetune": config.to_json(), "train": train.to_json()}

@@ -16,8 +16,8 @@ from fettle.models.architecture import Architecture
 from fettle.models.files import save_model
 from fettle.models.registry import build_model
 from fettle.spec import ModelConfig, Task, TrainConfig
-from fettle.train.fit import FitResult, fit
-from fettle.train.recorder import HISTORY
+from fettle.train.result import HISTORY, FitResult
+from fettle.train.trainers import find_trainer
 from fettle.tune.results import OVERRIDES
 from fettle.tune.space import override
 
@@ -55,7 +55,8 @@ def train(
         model, train = override(model, train, json.loads((found.path / OVERRIDES).read_text()))
     work = work or work_folder(out)
     architecture = make_architecture(data, model)
-    result = fit(initial_model(architecture, model, seed=train.seed), architecture, data, train, folder=work)
+    network = initial_model(architecture, model, seed=train.seed)
+    result = find_trainer(architecture)(network, architecture, data, train, folder=work)
     config = {"model": model.to_json(), "train": train.to_json()}
     parents |= _weights_parent(model.weights, config)
     return write_model(out, result, architecture, work, config=config, parents=parents)

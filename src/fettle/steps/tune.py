@@ -10,9 +10,8 @@ from fettle.data.dataset import Dataset, open_dataset
 from fettle.errors import SpecError
 from fettle.spec import ModelConfig, TrainConfig, TuneConfig
 from fettle.steps.train import initial_model, make_architecture, work_folder
-from fettle.train.fit import fit
-from fettle.train.module import DivergedError
-from fettle.train.recorder import Row
+from fettle.train.result import DivergedError, Row
+from fettle.train.trainers import find_trainer
 from fettle.tune.results import OVERRIDES, STUDY, overrides, summarize
 from fettle.tune.search import Report, Train, search
 from fettle.tune.space import Overrides, check_space, defaults, override
@@ -71,6 +70,7 @@ def _trainer(data: Dataset, model: ModelConfig, train: TrainConfig, column: str)
         def on_epoch(row: Row) -> None:
             report(row["epoch"], row[column])
 
+        fit = find_trainer(architecture)
         try:
             return float(fit(network, architecture, data, trial_train, folder=folder, on_epoch=on_epoch).best[column])
         except DivergedError:

@@ -6,7 +6,6 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,31 +23,15 @@ from fettle.train.files import BEST, LAST, RUN, write_json
 from fettle.train.module import Fitter
 from fettle.train.objectives import OBJECTIVES
 from fettle.train.precision import choose_precision
-from fettle.train.recorder import Recorder, Row, interrupted
+from fettle.train.recorder import Recorder, interrupted
 from fettle.train.regularize import Distillation
+from fettle.train.result import FitResult, Row
 from fettle.train.trainer import make_trainer, quiet
+
+__all__ = ["FitResult", "fit"]
 
 log = logging.getLogger("fettle")
 NO_EFFECT = {"workers", "trackers"}  # keys of TrainConfig that do not change the weights
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What training gave.
-
-    Attributes:
-        model: The network with the weights of the best epoch, in eval mode on the CPU.
-        history: A row an epoch: losses, metrics, gap, learning rate, gradient norm.
-        best: The row of the best epoch.
-        timing: Seconds and images per second of each epoch.
-        precision: Arithmetic that was used.
-    """
-
-    model: nn.Module
-    history: tuple[Row, ...]
-    best: Row
-    timing: tuple[Row, ...]
-    precision: str
 
 
 def fit(

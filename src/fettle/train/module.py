@@ -10,19 +10,15 @@ from torch import nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from fettle.errors import TrainError
 from fettle.models.architecture import Architecture
 from fettle.spec.train import TrainConfig
 from fettle.train.batches import Batch
 from fettle.train.objectives import Loss, Objective
 from fettle.train.optimizers import make_optimizer, make_schedule
 from fettle.train.regularize import Distillation, mixup
+from fettle.train.result import DivergedError
 
 VAL, PROBE = 0, 1  # validation loaders: the val split, and as many training images
-
-
-class DivergedError(TrainError):
-    """The loss is not finite any more."""
 
 
 class Fitter(pl.LightningModule):

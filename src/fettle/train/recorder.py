@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ from typing_extensions import override
 from fettle.errors import TrainError
 from fettle.train.files import BEST, LAST, save_weights, write_rows
 from fettle.train.module import Fitter
+from fettle.train.result import HISTORY, TIMING, Row
 
 log = logging.getLogger("fettle")
-Row = Mapping[str, Any]
-HISTORY, TIMING = "history.jsonl", "log/timing.jsonl"
 
 
 class Recorder(pl.Callback):
