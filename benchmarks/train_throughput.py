@@ -24,6 +24,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from fettle.card import Artifact, Card
 from fettle.data.augment import augmenter
+from fettle.data.boxes import Boxes
 from fettle.data.dataset import Dataset, Record
 from fettle.hardware import passport
 from fettle.models.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture
@@ -41,8 +42,10 @@ def noise(count: int, size: int) -> Dataset:
     splits = ["train"] * count + ["val"] * len(CLASSES)
     records = [Record(str(i), i % len(CLASSES), split, "", size, size) for i, split in enumerate(splits)]
     images = generator.integers(0, 256, (len(records), size, size, 3), dtype=np.uint8)
+    counts = {"train": {name: len(range(label, count, len(CLASSES))) for label, name in enumerate(CLASSES)}}
     card = Card(kind="dataset", name="noise", digest="", files={})
-    return Dataset(Artifact(Path(), card), "classify", CLASSES, size, images, tuple(records), {}, {})
+    boxes = Boxes.none(len(records))
+    return Dataset(Artifact(Path(), card), "classify", CLASSES, size, images, tuple(records), counts, {}, boxes)
 
 
 class Augmented(TorchDataset):

@@ -1,5 +1,6 @@
 """Tiers: a test belongs to the folder that it lies in; fixtures that several tiers share."""
 
+import json
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ import pytest
 import urllib3
 
 from fettle import card
+from fettle.data.boxes import Boxes, starts_of
 from fettle.export.manifest import Export, Tensor, open_export
 from fettle.storage import Store, open_store
 
@@ -116,3 +118,74 @@ def linear_model(seed: int, size: int, classes: int) -> onnx.ModelProto:
         nodes, "linear", [image], [answer], [onnx.numpy_helper.from_array(weights, "weights")]
     )
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+
+COLOURS = {"blue": (40, 60, 230), "green": (40, 220, 60), "red": (230, 50, 40)}
+DetectionDatasetMaker = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def make_detection_dataset() -> DetectionDatasetMaker:
+    """Return a maker of ``dataset`` artifacts of task ``detect``; see :func:`write_detection_dataset`."""
+    return write_detection_dataset
+
+
+def write_detection_dataset(
+    folder: Path, *, count: int = 120, size: int = 64, classes: int = 3, seed: int = 0, most: int = 3
+) -> Path:
+    """Write a ``dataset`` artifact: rectangles on grey noise, a class a colour, every fifth image without any.
+
+    A tiny network learns it in seconds. Three fifths of the ``count`` images train, the rest is in equal parts
+    ``calib``, ``val`` and ``test``; the same arguments give the same digest.
+
+    Args:
+        folder: Where the artifact is written.
+        count: Images in all.
+        size: Side of the images in pixels, also of the photographs that they stand for.
+        classes: Up to three.
+        seed: Another one, other rectangles.
+        most: Rectangles an image at most; none overlaps another.
+    """
+    generator, names = np.random.default_rng(seed), sorted(COLOURS)[:classes]
+    scenes = [_scene(generator, size, classes, 0 if i % 5 == 4 else 1 + i % most) for i in range(count)]
+    eighth = max(1, round(count * 2 / 15))
+    splits = ["train"] * (count - 3 * eighth) + ["calib"] * eighth + ["val"] * eighth + ["test"] * eighth
+    images = np.stack([scene[0] for scene in scenes])
+    xyxy = np.concatenate([scene[1] for scene in scenes]).astype(np.float32)
+    labels = np.concatenate([scene[2] for scene in scenes])
+    areas = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    boxes = Boxes(xyxy, labels, starts_of(np.array([len(scene[1]) for scene in scenes])), areas)
+    held = np.repeat(splits, boxes.counts)
+    counts = {
+        split: {name: int(((held == split) & (labels == label)).sum()) for label, name in enumerate(names)}
+        for split in dict.fromkeys(splits)
+    }
+    record = {"label": -1, "width": size, "height": size}
+    records = [{"path": f"{i:04d}.png", "split": split, "sha256": f"{i:064x}"} for i, split in enumerate(splits)]
+    index = {"task": "detect", "classes": names, "image_size": size, "resize": "squash", "counts": counts}
+    with card.create(folder, kind="dataset", name="rectangles", config={"seed": seed, "count": count}) as draft:
+        np.save(draft.path / "images.npy", images)
+        boxes.save(draft.path)
+        (draft.path / "records.jsonl").write_text("".join(json.dumps(record | each) + "\n" for each in records))
+        moments = {"mean": [0.45] * 3, "std": [0.2] * 3}
+        (draft.path / "dataset.json").write_text(json.dumps(index | {"statistics": moments}))
+    return folder
+
+
+def _scene(generator: np.random.Generator, size: int, classes: int, objects: int) -> tuple[np.ndarray, ...]:
+    """Return an image (S, S, 3), the boxes (M, 4) and labels (M,) of the rectangles on it."""
+    image = generator.integers(90, 150, (size, size, 1), dtype=np.uint8).repeat(3, axis=2)
+    taken, boxes, labels = np.zeros((size, size), bool), [], []
+    for _ in range(50):
+        if len(boxes) == objects:
+            break
+        width, height = generator.integers(size // 5, size // 2, 2)
+        left, top = generator.integers(0, size - width + 1), generator.integers(0, size - height + 1)
+        area = (slice(top, top + height), slice(left, left + width))
+        if taken[area].any():
+            continue
+        taken[area] = True
+        labels.append(int(generator.integers(classes)))
+        image[area] = np.clip(COLOURS[sorted(COLOURS)[labels[-1]]] + generator.normal(0, 8, (height, width, 3)), 0, 255)
+        boxes.append((left, top, left + width, top + height))
+    return image, np.array(boxes, np.float64).reshape(-1, 4), np.array(labels, np.int64)

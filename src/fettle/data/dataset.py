@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fettle.card import Artifact
+from fettle.data.boxes import Boxes
 from fettle.errors import ArtifactError
 
 INDEX, IMAGES, RECORDS = "dataset.json", "images.npy", "records.jsonl"
@@ -23,7 +24,7 @@ class Record:
 
     Attributes:
         path: Where it was below the source, with ``/``.
-        label: Index into the classes.
+        label: Index into the classes; -1 where the boxes have the labels.
         split: ``train``, ``calib``, ``val`` or ``test``.
         sha256: Digest of the decoded pixels; metadata and file format do not change it.
         width: Width of the original in pixels, upright.
@@ -45,14 +46,16 @@ class Subset:
     Attributes:
         name: Name of the split.
         images: (N, S, S, 3) uint8 RGB, a read-only view of the memory map.
-        labels: (N,) int64.
+        labels: (N,) int64; -1 where the boxes have the labels.
         paths: Where the images were below the source.
+        boxes: Those of the same images; none where the images have the labels.
     """
 
     name: str
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     paths: tuple[str, ...]
+    boxes: Boxes
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,7 +63,10 @@ class Subset:
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened ``dataset`` artifact; row i of ``images`` is described by record i."""
+    """An opened ``dataset`` artifact; row i of ``images`` is described by record i and has the boxes of image i.
+
+    ``counts`` are those of the objects by split and class: images of a class, or boxes.
+    """
 
     artifact: Artifact
     task: str
@@ -70,18 +76,20 @@ class Dataset:
     records: tuple[Record, ...]
     counts: Mapping[str, Mapping[str, int]]
     statistics: Mapping[str, Any]
+    boxes: Boxes
 
     def subset(self, split: str) -> Subset:
         """Return the rows of ``split``; a split that was not made is empty."""
         rows = self._rows.get(split, slice(0, 0))
         records = self.records[rows]
         labels = np.array([record.label for record in records], dtype=np.int64)
-        return Subset(split, self.images[rows], labels, tuple(record.path for record in records))
+        paths = tuple(record.path for record in records)
+        return Subset(split, self.images[rows], labels, paths, self.boxes.take(rows))
 
     @property
     def class_weights(self) -> NDArray[np.float64]:
-        """n / (k * n_c) of the training split: (C,), 1 on average over the images."""
-        return balanced_weights(self.subset("train").labels, len(self.classes))
+        """n / (k * n_c) of the training split: (C,), 1 on average over its images or boxes."""
+        return balanced_weights([self.counts["train"][name] for name in self.classes])
 
     @cached_property
     def _rows(self) -> dict[str, slice]:
@@ -93,10 +101,9 @@ class Dataset:
         return rows
 
 
-def balanced_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Return n / (k * n_c) for each class; a class without an image counts as one with a single image."""
-    counts = np.bincount(labels, minlength=classes)
-    return np.asarray(len(labels) / (classes * np.maximum(counts, 1)))
+def balanced_weights(counts: Sequence[int]) -> NDArray[np.float64]:
+    """Return n / (k * n_c) for each class; a class without an object counts as one with a single one."""
+    return np.asarray(sum(counts) / (len(counts) * np.maximum(counts, 1)))
 
 
 def open_dataset(path: Path) -> Dataset:
@@ -119,6 +126,7 @@ def open_dataset(path: Path) -> Dataset:
             records=tuple(Record(**json.loads(line)) for line in lines),
             counts=index["counts"],
             statistics=index["statistics"],
+            boxes=Boxes.load(artifact.path, images=len(images)),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is not a dataset that this Fettle can read ({error}): ingest again.") from error

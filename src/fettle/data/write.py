@@ -45,9 +45,8 @@ def write_dataset(
     _write_lines(folder / RECORDS, map(asdict, records))
     labels = np.array([record.label for record in records], dtype=np.int64)
     counts = _counts(rows, classes)
-    training = slice(sum(counts["train"].values()))
-    mean, std = channel_moments(images[training])
-    weights = balanced_weights(labels[training], len(classes)).round(6).tolist()
+    mean, std = channel_moments(images[: sum(counts["train"].values())])
+    weights = balanced_weights(list(counts["train"].values())).round(6).tolist()
     statistics = {"mean": mean, "std": std, **describe([row.image for row in rows])}
     index = {
         **about,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
-from fettle.data.resize import MODES, resize
+from fettle.data.resize import MODES, Placement, resize
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -49,3 +50,50 @@ def test_shrinking_does_not_alias():
 def test_image_of_the_right_size_is_returned_untouched():
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     np.testing.assert_array_equal(resize(image, 16), image)
+
+
+REFERENCE = {
+    "squash": lambda image, size: image.resize(size, Image.Resampling.BILINEAR),
+    "crop": lambda image, size: ImageOps.fit(image, size, Image.Resampling.BILINEAR),
+    "pad": lambda image, size: ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=(0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pixels_are_those_of_pil(mode):
+    """``resize`` computes the geometry itself, so that boxes follow it; PIL's own helpers are the reference."""
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        height, width, size = generator.integers(8, 120, 3).tolist()
+        image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        expected = np.asarray(REFERENCE[mode](Image.fromarray(image), (size, size)))
+        np.testing.assert_array_equal(resize(image, size, mode), expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(100, 160), (160, 100), (64, 64), (37, 53), (120, 120)])
+def test_a_white_rectangle_is_where_its_box_is(mode, shape):
+    """The edges of what is drawn, found in the pixels of the square, are those of the mapped box."""
+    height, width = shape
+    box = np.array([[0.4 * width, 0.3 * height, 0.6 * width, 0.65 * height]]).round()
+    left, top, right, bottom = box[0].astype(int)
+    image = np.zeros((height, width, 3), np.uint8)
+    image[top:bottom, left:right] = 255
+    mass = resize(image, 64, mode)[..., 0] / 255.0
+    placement = Placement.of(width, height, 64, mode)
+    x0, y0, x1, y1 = placement.to_square(box)[0]
+    assert mass.sum(axis=0).max() == pytest.approx(y1 - y0, abs=0.15)
+    assert mass.sum(axis=1).max() == pytest.approx(x1 - x0, abs=0.15)
+    rows, columns = np.indices(mass.shape) + 0.5
+    assert (columns * mass).sum() / mass.sum() == pytest.approx((x0 + x1) / 2, abs=0.1)
+    assert (rows * mass).sum() / mass.sum() == pytest.approx((y0 + y1) / 2, abs=0.1)
+    np.testing.assert_allclose(placement.to_photo(placement.to_square(box)), box, atol=1e-4)
+
+
+def test_boxes_in_the_padding_are_clipped_to_the_photograph():
+    placement = Placement.of(100, 50, 64, "pad")
+    np.testing.assert_allclose(placement.to_photo(np.array([[-5, 0, 64, 70]])), [[0, 0, 100, 50]])
+
+
+def test_a_thread_of_an_image_keeps_a_pixel():
+    assert resize(np.full((8, 4000, 3), 255, np.uint8), 32, "pad").max() == 255
