@@ -12,34 +12,51 @@ Keyword arguments beyond ``image_size`` and ``pretrained`` are the family's opti
 import difflib
 import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from torch import nn
 
 from fettle.errors import FettleError, SpecError
 from fettle.models import families
-from fettle.models.architecture import Architecture
+from fettle.models.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture
 from fettle.models.plan import apply_plan
 from fettle.models.weights import load_weights
 
-
-class Family(Protocol):
-    """Builds the network of a family, freshly initialized or with the weights that its makers publish."""
-
-    def __call__(self, classes: int, *, image_size: int, pretrained: bool, **options: Any) -> nn.Module: ...
+Channels = tuple[float, float, float]
 
 
-Builder = TypeVar("Builder", bound=Family)
+@dataclass(frozen=True)
+class Family:
+    """What is known of a family beside how it is built.
+
+    Attributes:
+        build: ``(classes, *, image_size, pretrained, **options)`` to the network, freshly initialized or with the
+            weights that its makers publish.
+        weights: The ``model.weights`` under which its makers publish theirs.
+        mean: Of each RGB channel, for pixels in [0, 1], as the network expects them.
+        std: Of each RGB channel.
+    """
+
+    build: Callable[..., nn.Module]
+    weights: str = "imagenet"
+    mean: Channels = IMAGENET_MEAN
+    std: Channels = IMAGENET_STD
+
+
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 _FAMILIES: dict[tuple[str, str], Family] = {}
 
 
-def register(name: str, *, task: str) -> Callable[[Builder], Builder]:
-    """Return a decorator that makes a builder known as ``name`` for ``task``."""
+def register(
+    name: str, *, task: str, weights: str = "imagenet", mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
+) -> Callable[[Builder], Builder]:
+    """Return a decorator that makes a builder known as ``name`` for ``task``; the rest as in :class:`Family`."""
 
     def decorate(builder: Builder) -> Builder:
-        _FAMILIES[task, name] = builder
+        _FAMILIES[task, name] = Family(builder, weights, mean, std)
         return builder
 
     return decorate
@@ -55,45 +72,55 @@ def build_model(architecture: Architecture, *, weights: str = "none") -> nn.Modu
 
     Args:
         architecture: What to build; its plan, if any, is applied.
-        weights: ``none`` (initialized from torch's global random state), ``imagenet`` (downloaded by timm), or the
-            path of a ``.safetensors`` file or a model artifact.
+        weights: ``none`` (initialized from torch's global random state), the name under which the family's makers
+            publish theirs (``imagenet``, ``coco``: downloaded), or the path of a ``.safetensors`` file or a model
+            artifact.
 
     Returns:
-        A network that maps normalized images (N, 3, S, S) float32 to logits (N, C).
+        A network that maps normalized images (N, 3, S, S) float32 to what its task is: logits (N, C), or boxes
+        (N, A, 4) and scores (N, A, C).
 
     Raises:
         SpecError: If the family, an option or ``weights`` is not known or does not fit.
     """
-    builder = _find(architecture.task, architecture.family)
-    model = _call(builder, architecture, pretrained=weights == "imagenet")
+    family = find_family(architecture.task, architecture.family)
+    model = _call(family, architecture, pretrained=weights == family.weights)
     if architecture.plan is not None:
         apply_plan(model, architecture.plan)
-    if weights not in ("none", "imagenet"):
+    if weights not in ("none", family.weights):
         load_weights(model, weights)
     return model
 
 
-def _find(task: str, name: str) -> Family:
-    known = _discovered()
-    builder = known.get((task, name))
-    if builder is None and task in _FALLBACKS:
-        builder = _FALLBACKS[task](name)
-    if builder is None:
+def find_family(task: str, name: str) -> Family:
+    """Return a family by name.
+
+    Raises:
+        SpecError: If there is none, with names like it.
+    """
+    family = _discovered().get((task, name))
+    if family is None and task in _FALLBACKS:
+        family = _FALLBACKS[task](name)
+    if family is None:
         names = [*family_names(task), *_fallback_names(task)]
         near = difflib.get_close_matches(name, names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see `timm.list_models()` for the names."
+        hint = f"did you mean {' or '.join(near)}?" if near else _HINTS.get(task, f"there are {', '.join(names)}.")
         raise SpecError(f"`model.family` {name!r} is not known for task {task!r}: {hint}")
-    return builder
+    return family
 
 
-def _call(builder: Family, architecture: Architecture, *, pretrained: bool) -> nn.Module:
+def _call(family: Family, architecture: Architecture, *, pretrained: bool) -> nn.Module:
     options = dict(architecture.options)
     try:
-        return builder(len(architecture.classes), image_size=architecture.image_size, pretrained=pretrained, **options)
+        return family.build(
+            len(architecture.classes), image_size=architecture.image_size, pretrained=pretrained, **options
+        )
     except FettleError:
         raise
     except OSError as error:
-        raise SpecError(f"`model.weights: imagenet` could not be downloaded ({error}): use a file or none.") from error
+        raise SpecError(
+            f"`model.weights: {family.weights}` could not be downloaded ({error}): use a file or none."
+        ) from error
     except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as error:
         raise SpecError(
             f"`model.options` {options} or `model.weights` do not fit family {architecture.family!r}: {error}"
@@ -110,7 +137,8 @@ def _discovered() -> dict[tuple[str, str], Family]:
 def _timm_builder(name: str) -> Family | None:
     from fettle.models.timm_model import find
 
-    return find(name)
+    builder = find(name)
+    return Family(builder) if builder else None
 
 
 def _fallback_names(task: str) -> list[str]:
@@ -120,3 +148,4 @@ def _fallback_names(task: str) -> list[str]:
 
 
 _FALLBACKS: dict[str, Callable[[str], Family | None]] = {"classify": _timm_builder}
+_HINTS = {"classify": "see `timm.list_models()` for the names."}

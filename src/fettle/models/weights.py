@@ -31,7 +31,8 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
 def load_weights(model: nn.Module, source: str) -> None:
     """Load the weights of ``source`` into ``model``, in place.
 
-    The last linear layer may have another number of classes: it then keeps its initialization, and the log says so.
+    The layers that depend on the number of classes may be of another one: they then keep their initialization, and the
+    log says so.
 
     Args:
         model: Network of the architecture that the weights were saved from.
@@ -51,18 +52,26 @@ def load_weights(model: nn.Module, source: str) -> None:
             f"of another shape, such as {', '.join(strange[:3])}."
         )
     if other_shape:
-        log.warning("%s has another number of classes: the last layer starts from scratch.", source)
+        log.warning("%s has another number of classes: the layers of the classes start from scratch.", source)
     model.load_state_dict({**state, **{name: own[name] for name in other_shape}})
 
 
 def _file(path: Path) -> Path:
     if not path.exists():
-        raise SpecError(f"`model.weights` {path} does not exist: give none, imagenet, or the path of a file.")
+        raise SpecError(
+            f"`model.weights` {path} does not exist: give none, the family's own (imagenet, coco), or the path of a "
+            "file."
+        )
     if path.is_file():
         return path
     return Artifact.open(path, kind="model").path / WEIGHTS
 
 
 def _classifier(model: nn.Module) -> set[str]:
-    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return {f"{linears[-1]}.{part}" for part in ("weight", "bias")} if linears else set()
+    """Return the names of what depends on the number of classes: the model's ``class_layers``, else its last linear."""
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    layers = getattr(model, "class_layers", linears[-1] if linears else None)
+    if layers is None:
+        return set()
+    own = {id(value) for value in layers.state_dict(keep_vars=True).values()}
+    return {name for name, value in model.state_dict(keep_vars=True).items() if id(value) in own}

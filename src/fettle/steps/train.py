@@ -14,7 +14,7 @@ from fettle.data.dataset import Dataset, open_dataset
 from fettle.errors import SpecError
 from fettle.models.architecture import Architecture
 from fettle.models.files import save_model
-from fettle.models.registry import build_model
+from fettle.models.registry import build_model, find_family
 from fettle.spec import ModelConfig, Task, TrainConfig
 from fettle.train.result import HISTORY, FitResult
 from fettle.train.trainers import find_trainer
@@ -58,7 +58,7 @@ def train(
     network = initial_model(architecture, model, seed=train.seed)
     result = find_trainer(architecture)(network, architecture, data, train, folder=work)
     config = {"model": model.to_json(), "train": train.to_json()}
-    parents |= _weights_parent(model.weights, config)
+    parents |= _weights_parent(architecture, model.weights, config)
     return write_model(out, result, architecture, work, config=config, parents=parents)
 
 
@@ -66,13 +66,16 @@ def make_architecture(data: Dataset, model: ModelConfig) -> Architecture:
     """Return the network that ``model`` asks for, with the classes of ``data``.
 
     Raises:
-        SpecError: If the images were stored at another size.
+        SpecError: If the images were stored at another size, or the family is not known.
     """
     if model.image_size != data.image_size:
         raise SpecError(
             f"`model.image_size` is {model.image_size}, but the data set holds {data.image_size} px: ingest again."
         )
-    return Architecture(cast(Task, data.task), model.family, data.classes, model.image_size, model.options)
+    family = find_family(data.task, model.family)
+    return Architecture(
+        cast(Task, data.task), model.family, data.classes, model.image_size, model.options, family.mean, family.std
+    )
 
 
 def initial_model(architecture: Architecture, model: ModelConfig, *, seed: int) -> torch.nn.Module:
@@ -111,10 +114,10 @@ def write_model(
     return Artifact.open(out, kind="model")
 
 
-def _weights_parent(weights: str, config: dict[str, Any]) -> dict[str, Card]:
+def _weights_parent(architecture: Architecture, weights: str, config: dict[str, Any]) -> dict[str, Card]:
     """Name what the network started from: an artifact becomes a parent, a file's digest goes into the card."""
     path = Path(weights)
-    if weights in ("none", "imagenet"):
+    if weights in ("none", find_family(architecture.task, architecture.family).weights):
         return {}
     if path.is_dir():
         return {"weights": card.read_card(path)}
