@@ -53,7 +53,7 @@ def promoted(validation: Path, export: Path, serve: ServeConfig, folder: Path) -
     told = results.load(validation / results.METRICS, results.Validation)
     row = Candidate(
         name=told.candidate, recipe="baseline", runtime=told.runtime, precision="float32",
-        export=card.read_card(export).digest, accuracy=0.9, macro_f1=0.9, auroc=None, ece=0.1, p50_ms=1, p95_ms=2,
+        export=card.read_card(export).digest, scores={"accuracy": 0.9}, p50_ms=1, p95_ms=2,
         throughput={1: 1.0}, size_mb=1, memory_mb=None, load_ms=None, gates=(GateVerdict("max_drop", True, "Fine."),),
     )  # fmt: skip
     with card.create(folder / "selection", kind="selection", name="balanced") as draft:

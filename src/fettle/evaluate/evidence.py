@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fettle.evaluate.outcomes import Outcome
 from fettle.evaluate.results import Timing, Validation
+from fettle.evaluate.tasks import TASKS
 
 BASELINE = "baseline"
 
@@ -18,15 +20,13 @@ class Evidence:
 
     Attributes:
         validation: Metrics and names.
-        probabilities: (N, C) on the test split.
-        labels: (N,) of the test split.
+        predictions: On the test split: outputs by name, and the truth under ``truth_`` names.
         timing: Speed, memory and size.
         export: ``{digest, kind, parents}`` of its export, with all that it was made from, nested as in a card.
     """
 
     validation: Validation
-    probabilities: np.ndarray
-    labels: np.ndarray
+    predictions: Mapping[str, np.ndarray]
     timing: Timing
     export: Mapping[str, Any]
 
@@ -42,10 +42,15 @@ class Evidence:
     def size_mb(self) -> float:
         return self.timing.size_mb or 0.0
 
+    @property
+    def truth(self) -> Mapping[str, np.ndarray]:
+        return {name: array for name, array in self.predictions.items() if name.startswith("truth_")}
+
     @cached_property
-    def correct(self) -> np.ndarray:
-        """(N,) bool: where the most probable class is the true one."""
-        return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
+    def outcome(self) -> Outcome:
+        """The answers beside the truth, for comparison with another candidate's."""
+        validation = self.validation
+        return TASKS[validation.task].outcome(self.predictions, validation.thresholds, len(validation.classes))
 
     @cached_property
     def origins(self) -> frozenset[str]:

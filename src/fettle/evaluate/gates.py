@@ -5,7 +5,8 @@ from types import MappingProxyType
 
 from fettle.evaluate import words
 from fettle.evaluate.evidence import Evidence
-from fettle.evaluate.intervals import paired_difference, share_interval
+from fettle.evaluate.measures import headline
+from fettle.evaluate.outcomes import Score
 from fettle.evaluate.results import GateVerdict
 from fettle.spec import GateConfig
 
@@ -26,58 +27,60 @@ def judge(candidate: Evidence, baseline: Evidence, config: GateConfig) -> tuple[
 
 
 def max_drop(candidate: Evidence, baseline: Evidence, config: GateConfig) -> GateVerdict:
-    """Accuracy against the baseline's, image by image."""
+    """The headline score against the baseline's, on the same images."""
     if candidate.name == baseline.name:
         return GateVerdict("max_drop", True, "It is the baseline, which the others are compared with.")
-    paired = paired_difference(
-        candidate.correct, baseline.correct, max_drop=config.max_drop, confidence=config.confidence
-    )
+    differences = candidate.outcome.against(baseline.outcome, max_drop=config.max_drop, confidence=config.confidence)
+    measure = headline(candidate.validation.task)
+    paired = differences[measure.name]
     judged = paired.interval.low if config.strict else paired.interval.estimate
-    asked = "the lower end of the interval may be" if config.strict else "accuracy may be"
+    asked = "the lower end of the interval" if config.strict else measure
     return GateVerdict(
         "max_drop",
         judged >= -config.max_drop - ROUNDING,
-        f"Asked: {asked} at most {config.max_drop * 100:.2f} points below {baseline.name}. "
+        f"Asked: {asked} may be at most {config.max_drop * 100:.2f} points below {baseline.name}. "
         f"Measured: {words.difference(paired)}. "
         f"Probability that the drop is within the limit: {paired.probability:.0%}.",
     )
 
 
-def min_accuracy(candidate: Evidence, _: Evidence, config: GateConfig) -> GateVerdict | None:
-    """Accuracy on its own."""
-    if config.min_accuracy is None:
-        return None
-    right, count = int(candidate.correct.sum()), len(candidate.correct)
-    interval = share_interval(right, count, confidence=config.confidence)
-    return GateVerdict(
-        "min_accuracy",
-        interval.estimate >= config.min_accuracy - ROUNDING,
-        f"Asked: accuracy of at least {words.percent(config.min_accuracy)}. "
-        f"Measured: {words.percent(interval.estimate)}, {right} of {count} images ({words.between(interval)}).",
-    )
+def min_score(key: str) -> Gate:
+    """Return the gate that holds the headline score on its own against ``key`` of the config."""
+
+    def gate(candidate: Evidence, _: Evidence, config: GateConfig) -> GateVerdict | None:
+        floor: float | None = getattr(config, key)
+        if floor is None:
+            return None
+        score = candidate.outcome.score(confidence=config.confidence)
+        return GateVerdict(
+            key,
+            score.interval.estimate >= floor - ROUNDING,
+            f"Asked: {headline(candidate.validation.task)} of at least {words.percent(floor)}. "
+            f"Measured: {_score_words(score)}.",
+        )
+
+    return gate
 
 
 def class_floor(candidate: Evidence, baseline: Evidence, config: GateConfig) -> GateVerdict | None:
-    """Recall of every class; one that is below the floor in the baseline too must not fall further."""
+    """The score of every class; one that is below the floor in the baseline too must not fall further."""
     if config.class_floor is None:
         return None
+    classes = candidate.validation.classes
+    found = (candidate.outcome.class_score(label, confidence=config.confidence) for label in range(len(classes)))
+    scores = {label: score for label, score in enumerate(found) if score is not None}
     failures = [
-        failure
-        for label, name in enumerate(candidate.validation.classes)
-        if (failure := _class_failure(candidate, baseline, label, name, config))
+        f"{classes[label]!r} has {failure}"
+        for label, score in scores.items()
+        if (failure := _class_failure(candidate, baseline, label, score, config))
     ]
-    lowest = min(
-        (report for report in candidate.validation.test.per_class if report.support),
-        key=lambda report: report.recall,
-    )
-    measured = (
-        "; ".join(failures) or f"the lowest is {lowest.name!r} with {_recall_words(candidate, lowest.name, config)}"
-    )
+    lowest = min(scores, key=lambda label: scores[label].interval.estimate)
+    measured = "; ".join(failures) or f"the lowest is {classes[lowest]!r} with {_score_words(scores[lowest])}"
     return GateVerdict(
         "class_floor",
         not failures,
-        f"Asked: recall of at least {words.percent(config.class_floor)} in every class, or not measurably below "
-        f"{baseline.name} where that is lower. Measured: {measured}.",
+        f"Asked: {candidate.outcome.class_measure} of at least {words.percent(config.class_floor)} in every class, or "
+        f"not measurably below {baseline.name} where that is lower. Measured: {measured}.",
     )
 
 
@@ -108,33 +111,31 @@ def max_size(candidate: Evidence, _: Evidence, config: GateConfig) -> GateVerdic
     )
 
 
-def _class_failure(candidate: Evidence, baseline: Evidence, label: int, name: str, config: GateConfig) -> str | None:
+def _class_failure(candidate: Evidence, baseline: Evidence, label: int, score: Score, config: GateConfig) -> str | None:
     """Say how a class is below its floor, or ``None``.
 
     Where the baseline is below the floor too, chance alone would fail every other candidate by an image: what
-    counts is a fall that the paired interval of the recall tells from none.
+    counts is a fall that the paired interval tells from none.
     """
-    rows = candidate.labels == label
-    if not rows.any():
-        return None
-    mine, theirs = candidate.correct[rows], baseline.correct[rows]
     floor = (config.class_floor or 0.0) - ROUNDING
-    if mine.mean() >= floor:
+    if score.interval.estimate >= floor:
         return None
-    recall = f"{name!r} has {_recall_words(candidate, name, config)}"
-    if theirs.mean() >= floor:
-        return f"{recall}, {baseline.name} has {words.percent(float(theirs.mean()))}"
-    paired = paired_difference(mine, theirs, confidence=config.confidence)
-    return f"{recall}, against {baseline.name} {words.difference(paired)}" if paired.interval.high < 0 else None
+    theirs = baseline.outcome.class_score(label, confidence=config.confidence)
+    if theirs and theirs.interval.estimate >= floor:
+        return f"{_score_words(score)}, {baseline.name} has {words.percent(theirs.interval.estimate)}"
+    paired = candidate.outcome.class_against(baseline.outcome, label, confidence=config.confidence)
+    if paired.interval.high >= 0:
+        return None
+    return f"{_score_words(score)}, against {baseline.name} {words.difference(paired)}"
 
 
-def _recall_words(candidate: Evidence, name: str, config: GateConfig) -> str:
-    report = next(report for report in candidate.validation.test.per_class if report.name == name)
-    right = round(report.recall * report.support)
-    interval = share_interval(right, report.support, confidence=config.confidence)
-    return f"{words.percent(report.recall)}, {right} of {report.support} images ({words.between(interval)})"
+def _score_words(score: Score) -> str:
+    return f"{words.percent(score.interval.estimate)}, {score.basis} ({words.between(score.interval)})"
 
 
 GATES: Mapping[str, tuple[Gate, ...]] = MappingProxyType(
-    {"classify": (max_drop, min_accuracy, class_floor, latency_p95, max_size)}
+    {
+        "classify": (max_drop, min_score("min_accuracy"), class_floor, latency_p95, max_size),
+        "detect": (max_drop, min_score("min_map50"), class_floor, latency_p95, max_size),
+    }
 )

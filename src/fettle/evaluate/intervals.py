@@ -20,14 +20,15 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Accuracy of a candidate less that of the baseline, on the same images.
+    """Score of a candidate less that of the baseline, on the same images.
 
     Attributes:
         interval: Of the difference; negative where the candidate is worse.
-        gained: Images that only the candidate has right.
-        lost: Images that only the baseline has right.
-        probability: That the accuracy lost is at most ``max_drop``: the share of the resamples where it is.
+        gained: Images (objects for detectors) that only the candidate has right.
+        lost: Those that only the baseline has right.
+        probability: That the score lost is at most ``max_drop``: the share of the resamples where it is.
         max_drop: The drop that ``probability`` speaks of.
+        unit: What ``gained`` and ``lost`` count.
     """
 
     interval: Interval
@@ -35,6 +36,7 @@ class PairedDifference:
     lost: int
     probability: float
     max_drop: float
+    unit: str = "images"
 
 
 def paired_difference(

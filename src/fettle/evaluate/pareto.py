@@ -6,7 +6,7 @@ from fettle.evaluate.results import Candidate
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    """Return the names of those that no other equals in accuracy, latency and size and beats in one, in order."""
+    """Return the names of those that no other equals in score, latency and size and beats in one, in order."""
     return tuple(row.name for row in candidates if not any(dominates(other, row) for other in candidates))
 
 
@@ -17,4 +17,4 @@ def dominates(one: Candidate, other: Candidate) -> bool:
 
 
 def _costs(row: Candidate) -> tuple[float, float, float]:
-    return -row.accuracy, row.p50_ms, row.size_mb
+    return -row.score, row.p50_ms, row.size_mb

@@ -12,14 +12,16 @@ class Parity:
     """Predictions against a reference's on the same images.
 
     Attributes:
-        agreement: Share of images with the same most probable class.
-        max_difference: Largest absolute difference of a probability.
+        agreement: Share of images with the same most probable class; for detectors, of boxes that the other gives too.
+        max_difference: Largest absolute difference of a probability or score.
         mean_difference: Mean absolute difference.
+        overlap: For detectors: mean IoU of the boxes that both give; ``None`` where there is none.
     """
 
     agreement: float
     max_difference: float
     mean_difference: float
+    overlap: float | None = None
 
 
 def parity(probabilities: np.ndarray, reference: np.ndarray) -> Parity:

@@ -1,8 +1,5 @@
 """Predictions of an exported model, checked for what must not be served."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
 import numpy as np
 
 from fettle.errors import ArtifactError
@@ -57,6 +54,3 @@ def check_probabilities(outputs: tuple[np.ndarray, ...], classes: int, *, name: 
             f"{worst:.3g}): softmax must be in the exported graph, export it again."
         )
     return probabilities
-
-
-CHECKS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType({"classify": check_probabilities})

@@ -3,22 +3,33 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from fettle.errors import ArtifactError
+from fettle.evaluate.classification import ClassificationMetrics
+from fettle.evaluate.detection import DetectionMetrics
 from fettle.evaluate.intervals import Interval, PairedDifference
-from fettle.evaluate.metrics import Metrics
 from fettle.evaluate.parity import Parity
+from fettle.evaluate.predictions import Thresholds
 
-PREDICTIONS, METRICS, BENCHMARK, SELECTION = "predictions.npz", "metrics.json", "benchmark.json", "selection.json"
+METRICS, BENCHMARK, SELECTION = "metrics.json", "benchmark.json", "selection.json"
+Metrics = Annotated[ClassificationMetrics | DetectionMetrics, Field(discriminator="task")]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Validation:
-    """``metrics.json``: an export in one runtime on the test and val splits; ``parity`` on test."""
+    """``metrics.json``: an export in one runtime on the test and val splits.
+
+    Attributes:
+        test: What the gates see.
+        val: What thresholds were fitted on; ``None`` where there is no such image.
+        reference: Candidate that ``parity``, on test, is with.
+        exported: Thresholds that the export has; empty where the task has none.
+        thresholds: Those that the served file shall have, fitted on val. Metrics and gates are about these.
+    """
 
     candidate: str
     recipe: str
@@ -30,6 +41,8 @@ class Validation:
     val: Metrics | None = None
     reference: str | None = None
     parity: Parity | None = None
+    exported: Thresholds = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,9 @@ class Candidate:
 
     Attributes:
         export: Digest of the export artifact.
-        difference: To the baseline's accuracy; ``None`` for the baseline itself.
+        scores: By measure (:mod:`fettle.evaluate.measures`), the task's headline first.
+        differences: To the baseline's scores, by measure, the headline first; empty for the baseline itself.
+        thresholds: Those that the served file shall have.
         parent: Candidate that this one was made from, in the same runtime where there is one.
         gain: What the optimization brought against its parent, in words.
         dropped: Why it is no choice although it was made; ``None`` if it is one.
@@ -103,22 +118,30 @@ class Candidate:
     runtime: str
     precision: str
     export: str
-    accuracy: float
-    macro_f1: float
-    auroc: float | None
-    ece: float
+    scores: Mapping[str, float | None]
     p50_ms: float
     p95_ms: float
     throughput: Mapping[int, float]
     size_mb: float
     memory_mb: float | None
     load_ms: float | None
-    difference: PairedDifference | None = None
+    differences: Mapping[str, PairedDifference] = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=dict)
     parity: Parity | None = None
     gates: tuple[GateVerdict, ...] = ()
     parent: str | None = None
     gain: str | None = None
     dropped: str | None = None
+
+    @property
+    def score(self) -> float:
+        """The headline measure."""
+        return next(iter(self.scores.values())) or 0.0
+
+    @property
+    def difference(self) -> PairedDifference | None:
+        """That of the headline measure to the baseline's."""
+        return next(iter(self.differences.values()), None)
 
     @property
     def passed(self) -> bool:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
+
 from fettle.errors import ArtifactError
 from fettle.evaluate.evidence import Evidence, parents_of
 from fettle.evaluate.gates import judge
-from fettle.evaluate.intervals import paired_difference
+from fettle.evaluate.measures import MEASURES
 from fettle.evaluate.never_worse import gain, worse_than
 from fettle.evaluate.pareto import pareto_front
 from fettle.evaluate.profiles import PROFILES, compared, pick
@@ -39,14 +41,15 @@ def select(
     rows = [_row(one, baseline, list(evidence), gates) for one in evidence]
     base = next(row for row in rows if row.name == baseline.name)
     eligible = [row for row in rows if row.eligible]
-    picks = tuple(pick(name, eligible, base) for name in PROFILES)
+    task = baseline.validation.task
+    picks = tuple(pick(name, eligible, base, task=task) for name in PROFILES)
     winner = next(choice.candidate for choice in picks if choice.profile == profile)
     return Selection(
-        task=baseline.validation.task,
+        task=task,
         profile=profile,
         baseline=baseline.name,
         winner=winner,
-        sentence=_sentence(rows, base, winner, profile),
+        sentence=_sentence(rows, base, winner, profile, task),
         candidates=tuple(rows),
         pareto=pareto_front([row for row in rows if row.dropped is None]),
         picks=picks,
@@ -58,25 +61,23 @@ def _row(one: Evidence, baseline: Evidence, everyone: list[Evidence], gates: Gat
     ancestors = parents_of(one, everyone)
     if not ancestors and not one.is_baseline:
         ancestors = [baseline]
-    paired = paired_difference(one.correct, baseline.correct, max_drop=gates.max_drop, confidence=gates.confidence)
-    test, timing = one.validation.test, one.timing
+    timing = one.timing
+    differences = one.outcome.against(baseline.outcome, max_drop=gates.max_drop, confidence=gates.confidence)
     return Candidate(
         name=one.name,
         recipe=one.validation.recipe,
         runtime=one.validation.runtime,
         precision=one.validation.precision,
         export=one.export["digest"],
-        accuracy=test.accuracy,
-        macro_f1=test.macro_f1,
-        auroc=test.auroc,
-        ece=test.ece,
+        scores={each.name: getattr(one.validation.test, each.name) for each in MEASURES[one.validation.task]},
         p50_ms=timing.p50_ms,
         p95_ms=timing.p95_ms,
         throughput=timing.throughput,
         size_mb=one.size_mb,
         memory_mb=timing.memory_mb,
         load_ms=timing.load_ms,
-        difference=None if one is baseline else paired,
+        differences={} if one is baseline else differences,
+        thresholds=one.validation.thresholds,
         parity=one.validation.parity,
         gates=judge(one, baseline, gates),
         parent=ancestors[0].name if ancestors else None,
@@ -87,13 +88,13 @@ def _row(one: Evidence, baseline: Evidence, everyone: list[Evidence], gates: Gat
 
 def _check_same_images(evidence: Sequence[Evidence], baseline: Evidence) -> None:
     for one in evidence:
-        if one.labels.shape != baseline.labels.shape or (one.labels != baseline.labels).any():
+        if not all(np.array_equal(array, baseline.truth[name]) for name, array in one.truth.items()):
             raise ArtifactError(
                 f"{one.name} and {baseline.name} were not validated on the same images: validate both on one dataset."
             )
 
 
-def _sentence(rows: Sequence[Candidate], baseline: Candidate, winner: str | None, profile: str) -> str:
+def _sentence(rows: Sequence[Candidate], baseline: Candidate, winner: str | None, profile: str, task: str) -> str:
     optimized = [row for row in rows if row.recipe != baseline.recipe]
     passed = sum(row.passed for row in rows)
     dropped = sum(row.dropped is not None for row in rows)
@@ -104,7 +105,7 @@ def _sentence(rows: Sequence[Candidate], baseline: Candidate, winner: str | None
         failed = ", ".join(gate.name for gate in baseline.gates if not gate.passed)
         return f"No winner: every candidate fails a gate or was dropped; the baseline itself fails {failed}. {tally}"
     row = next(row for row in rows if row.name == winner)
-    chosen = f"{row.name} is the {profile} choice: {compared(row, baseline)}. {tally}"
+    chosen = f"{row.name} is the {profile} choice: {compared(row, baseline, task=task)}. {tally}"
     if optimized and not any(one.eligible for one in optimized):
         return f"No optimized candidate holds all gates and is better than its parent: the baseline stays. {chosen}"
     return chosen

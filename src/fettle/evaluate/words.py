@@ -1,5 +1,7 @@
 """Numbers as people say them, the same in gates, reasons, tables and reports."""
 
+from collections.abc import Callable
+
 from fettle.evaluate.intervals import Interval, PairedDifference
 
 
@@ -10,6 +12,16 @@ def percent(share: float) -> str:
 def points(difference: float) -> str:
     """A difference of shares in percentage points, signed; never "-0.00"."""
     return f"{difference * 100 + 0.0:+.2f} points" if round(difference * 100, 2) else "0.00 points"
+
+
+def points_between(before: float, after: float) -> str:
+    """The way from one share to another, in percentage points."""
+    return points(after - before)
+
+
+def change(decimals: int) -> Callable[[float, float], str]:
+    """Return what says the difference of two numbers, signed, with that many decimals; never "-0.00"."""
+    return lambda before, after: f"{round(after - before, decimals) + 0.0:+.{decimals}f}"
 
 
 def milliseconds(value: float) -> str:
@@ -47,11 +59,11 @@ def between(interval: Interval) -> str:
 
 
 def difference(paired: PairedDifference) -> str:
-    """An accuracy difference with how sure it is."""
+    """A difference of scores with how sure it is."""
     interval = paired.interval
-    if paired.gained == paired.lost == 0:
-        return "0.00 points (right and wrong on the same images)"
+    if interval.low == interval.high == 0:
+        return f"0.00 points (right and wrong on the same {paired.unit})"
     return (
         f"{points(interval.estimate)} ({interval.confidence:.0%} interval {interval.low * 100:+.2f} to "
-        f"{interval.high * 100:+.2f}; images lost {paired.lost}, gained {paired.gained})"
+        f"{interval.high * 100:+.2f}; {paired.unit} lost {paired.lost}, gained {paired.gained})"
     )

@@ -8,18 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from fettle.evaluate.metrics import Metrics
+from fettle.evaluate.classification import ClassificationMetrics
+from fettle.evaluate.measures import headline
 from fettle.evaluate.results import Candidate, Selection
 from fettle.report.figure import GOOD, INK, MUTED, PAPER, SERIES, axes, style, svg
 from fettle.report.table import standing
 
 
 def pareto(selection: Selection) -> Markup:
-    """Accuracy over latency; a circle's area is the size on disk, its number the row of the table."""
+    """The headline score over latency; a circle's area is the size on disk, its number the row of the table."""
     with style():
-        plot = axes()
+        plot, measure = axes(), headline(selection.task)
         runtimes = list(dict.fromkeys(row.runtime for row in selection.candidates))
-        front = sorted((row.p50_ms, row.accuracy) for row in selection.candidates if row.name in selection.pareto)
+        front = sorted((row.p50_ms, row.score) for row in selection.candidates if row.name in selection.pareto)
         plot.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle="--", zorder=1)
         by_latency = sorted(enumerate(selection.candidates, 1), key=lambda item: item[1].p50_ms)
         for rank, (number, row) in enumerate(by_latency):
@@ -30,9 +31,9 @@ def pareto(selection: Selection) -> Markup:
         _legend_above(plot, columns=3)
         _log_milliseconds(plot)
         plot.margins(0.14, 0.2)
-        plot.set_ylabel("test accuracy")
+        plot.set_ylabel(f"test {measure}")
         plot.yaxis.set_major_formatter(PercentFormatter(1))
-        return svg(plot, label="Accuracy over latency of all candidates, with the Pareto front")
+        return svg(plot, label=f"{measure.title} over latency of all candidates, with the Pareto front")
 
 
 def _circle(plot: Axes, row: Candidate, selection: Selection, *, colour: str, label: str, above: bool) -> None:
@@ -41,12 +42,12 @@ def _circle(plot: Axes, row: Candidate, selection: Selection, *, colour: str, la
     share, state = row.size_mb / largest, standing(row, selection)
     area, is_choice, is_winner = 40 + 360 * share, state in ("winner", "passes"), state == "winner"
     plot.scatter(
-        row.p50_ms, row.accuracy, s=area, zorder=4 - share, color=colour if is_choice else PAPER, alpha=0.8,
+        row.p50_ms, row.score, s=area, zorder=4 - share, color=colour if is_choice else PAPER, alpha=0.8,
         edgecolors=INK if is_winner else colour, linewidths=2.2 if is_winner else 1.2,
     )  # fmt: skip
     offset = area**0.5 / 2 + 3
     plot.annotate(
-        label, (row.p50_ms, row.accuracy), (0, offset if above else -offset), textcoords="offset points", zorder=5,
+        label, (row.p50_ms, row.score), (0, offset if above else -offset), textcoords="offset points", zorder=5,
         ha="center", va="bottom" if above else "top", fontsize=8.5, color=INK, fontweight="bold" if is_winner else None,
     )  # fmt: skip
 
@@ -80,7 +81,7 @@ def curves(history: Sequence[Mapping[str, float]], keys: Mapping[str, str], *, t
         return _over_epochs(plot, title, f"{title} by epoch")
 
 
-def reliability(metrics: Mapping[str, Metrics]) -> Markup:
+def reliability(metrics: Mapping[str, ClassificationMetrics]) -> Markup:
     """Accuracy over confidence; on the diagonal a model is as often right as it says."""
     with style():
         plot = axes()

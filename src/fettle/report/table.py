@@ -7,18 +7,19 @@ from rich.table import Table
 from rich.text import Text
 
 from fettle.evaluate import words
+from fettle.evaluate.measures import headline
 from fettle.evaluate.results import Candidate, Selection
 
 STYLES = {"winner": "bold green", "passes": "", "fails": "red", "dropped": "dim"}
-COLUMNS = ("candidate", "precision", "accuracy", "vs baseline", "p50", "p95", "best images/s", "size", "verdict")
+TEXTS = ("candidate", "precision", "verdict")
 
 
 def candidates_table(selection: Selection) -> Table:
     """Return a rich table of the candidates; the winner is bold, what failed is red, what was dropped is dim."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS:
-        numeric = column not in ("candidate", "precision", "verdict")
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=column != "verdict")
+    score = str(headline(selection.task))
+    for column in ("candidate", "precision", score, "vs baseline", "p50", "p95", "best images/s", "size", "verdict"):
+        table.add_column(column, justify="left" if column in TEXTS else "right", no_wrap=column != "verdict")
     for row in selection.candidates:
         state = standing(row, selection)
         # Text, because a name may hold what rich takes for markup.
@@ -55,7 +56,7 @@ def cells(row: Candidate, selection: Selection) -> tuple[str, ...]:
     return (
         row.name,
         row.precision,
-        words.percent(row.accuracy),
+        headline(selection.task).show(row.score),
         change,
         words.milliseconds(row.p50_ms),
         words.milliseconds(row.p95_ms),

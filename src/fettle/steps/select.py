@@ -8,10 +8,11 @@ from fettle.card import Artifact
 from fettle.errors import ArtifactError
 from fettle.evaluate import results
 from fettle.evaluate.evidence import Evidence
+from fettle.evaluate.measures import headline
+from fettle.evaluate.predictions import read_predictions
 from fettle.evaluate.results import Benchmark, Selection, Validation
 from fettle.evaluate.select import select as choose
 from fettle.spec import GateConfig, ProfileName
-from fettle.steps.validate import read_predictions
 
 
 def select(
@@ -52,11 +53,9 @@ def _evidence(tested: Artifact, timed: Artifact, measured: Benchmark) -> Evidenc
         raise ArtifactError(
             f"{name} was validated and measured from different exports: run both steps on the same one."
         )
-    probabilities, labels = read_predictions(tested.path)
     return Evidence(
         validation=results.load(tested.path / results.METRICS, Validation),
-        probabilities=probabilities,
-        labels=labels,
+        predictions=read_predictions(tested.path),
         timing=measured.candidates[name],
         export=export,
     )
@@ -66,4 +65,4 @@ def _summary(selection: Selection) -> dict[str, float]:
     if selection.winner is None:
         return {}
     row = selection.candidate(selection.winner)
-    return {"accuracy": row.accuracy, "p50_ms": row.p50_ms, "size_mb": row.size_mb}
+    return {headline(selection.task).name: row.score, "p50_ms": row.p50_ms, "size_mb": row.size_mb}

@@ -1,22 +1,25 @@
 """Step ``validate``: an exported model in the runtime that will serve it, on images that it never saw."""
 
+import contextlib
 import logging
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
-
-import numpy as np
 
 from fettle import card
 from fettle.card import Artifact
-from fettle.data import Dataset, open_dataset
-from fettle.errors import ArtifactError, DataError, SpecError
+from fettle.data import Dataset, Subset, open_dataset
+from fettle.errors import DataError, SpecError
 from fettle.evaluate import results
-from fettle.evaluate.metrics import METRICS
-from fettle.evaluate.parity import Parity, parity
-from fettle.evaluate.predict import CHECKS, predict
+from fettle.evaluate.measures import MEASURES
+from fettle.evaluate.parity import Parity
+from fettle.evaluate.predict import predict
+from fettle.evaluate.predictions import Arrays, Thresholds, read_predictions, save_predictions
 from fettle.evaluate.results import Validation
+from fettle.evaluate.tasks import TASKS, Evaluation
 from fettle.export import Export, open_export
 from fettle.runtimes import Engine, open_engine
+from fettle.spec import DetectionConfig
 
 log = logging.getLogger("fettle")
 
@@ -29,9 +32,13 @@ def validate(
     runtime: str,
     name: str | None = None,
     reference: Path | None = None,
+    detections: DetectionConfig | None = None,
     threads: int | None = None,
 ) -> Artifact:
     """Predict the test and val splits with the exported file and measure how good that is.
+
+    A detector is run once for its full curve, which tells what it answers at any threshold: its confidence is fitted
+    on val, and the metrics on test are of the file that is served with it.
 
     Args:
         export: ``export`` artifact.
@@ -40,22 +47,25 @@ def validate(
         runtime: Runtime to load it in.
         name: Of the candidate; by default ``<recipe>-<runtime>``.
         reference: ``validation`` of what the predictions should equal, such as the baseline's.
+        detections: Of a detector: whether its confidence is fitted anew; by default it is.
         threads: Threads; by default all cores.
 
     Raises:
         SpecError: If the export does not run in ``runtime``.
-        DataError: If there is no test image, or the dataset has other classes.
-        ArtifactError: If the outputs are no probabilities, or the reference is of other images.
+        DataError: If there is no test image, no object in them, or the dataset has other classes.
+        ArtifactError: If the outputs are not what the task's are, or the reference is of other images.
     """
     exported, data = open_export(export), open_dataset(dataset)
     _check(exported, data, runtime)
-    name = name or f"{exported.recipe}-{runtime}"
+    task, name = TASKS[exported.task], name or f"{exported.recipe}-{runtime}"
     parents = {"export": card.read_card(export), "dataset": data.artifact.card}
     if reference is not None:
         parents["reference"] = Artifact.open(reference, kind="validation").card
     log.info("validate %s: %d test images", name, len(data.subset("test")))
-    with open_engine(runtime, exported.file, threads=threads, options=exported.runtime_options(runtime)) as engine:
-        test, val = (_predict(engine, data, split, name) for split in ("test", "val"))
+    with _full_curve(exported, runtime, threads) as engine:
+        test, val = (_predict(engine, task, data.subset(split), exported, name) for split in ("test", "val"))
+    refit = detections is None or detections.refit
+    thresholds = task.fit(val, exported.thresholds) if refit and val else exported.thresholds
     validation = Validation(
         candidate=name,
         recipe=name.removesuffix(f"-{runtime}"),
@@ -63,26 +73,18 @@ def validate(
         precision=exported.precision,
         task=exported.task,
         classes=exported.classes,
-        test=METRICS[exported.task](*test, exported.classes),
-        val=METRICS[exported.task](*val, exported.classes) if len(val[1]) else None,
+        test=task.metrics(test, thresholds, exported.classes),
+        val=task.metrics(val, thresholds, exported.classes) if val else None,
         reference=parents["reference"].name if reference is not None else None,
-        parity=_parity(test[0], reference),
+        parity=_parity(task, test, thresholds, reference),
+        exported=exported.thresholds,
+        thresholds=thresholds,
     )
-    with card.create(
-        out, kind="validation", name=name, config={"runtime": runtime, "candidate": name}, parents=parents
-    ) as draft:
-        np.savez(
-            draft.path / results.PREDICTIONS,
-            probabilities=test[0],
-            labels=test[1],
-            val_probabilities=val[0],
-            val_labels=val[1],
-        )
+    config = {"runtime": runtime, "candidate": name, "refit": refit}
+    with card.create(out, kind="validation", name=name, config=config, parents=parents) as draft:
+        save_predictions(draft.path, test=test, val=val)
         results.save(draft.path / results.METRICS, validation)
-        metrics = validation.test
-        draft.summary.update(
-            accuracy=metrics.accuracy, macro_f1=metrics.macro_f1, auroc=metrics.auroc, ece=metrics.ece, nll=metrics.nll
-        )
+        draft.summary.update(_summary(validation))
     return Artifact.open(out, kind="validation", verify=False)
 
 
@@ -100,27 +102,34 @@ def _check(exported: Export, data: Dataset, runtime: str) -> None:
         raise DataError(f"{data.artifact.path} has no test image: ingest it with `split.test` above 0.")
 
 
-def _predict(engine: Engine, data: Dataset, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the checked outputs and the labels of a split; of an empty one, empty arrays."""
-    subset = data.subset(split)
+@contextlib.contextmanager
+def _full_curve(exported: Export, runtime: str, threads: int | None) -> Iterator[Engine]:
+    """Open an engine; where the export has thresholds, of a copy that answers all it can."""
+    with contextlib.ExitStack() as stack:
+        if exported.thresholds:
+            from fettle.export.thresholds import FULL_CURVE, set_thresholds
+
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fettle-"))
+            exported = set_thresholds(exported, Path(folder) / "export", **FULL_CURVE)
+        options = exported.runtime_options(runtime)
+        yield stack.enter_context(open_engine(runtime, exported.file, threads=threads, options=options))
+
+
+def _predict(engine: Engine, task: Evaluation, subset: Subset, exported: Export, name: str) -> Arrays:
+    """Return the checked outputs and the truth of a split; nothing of an empty one."""
     if not len(subset):
-        return np.zeros((0, len(data.classes)), np.float32), subset.labels
-    return CHECKS[data.task](predict(engine, subset.images), len(data.classes), name=name), subset.labels
+        return {}
+    outputs = predict(engine, subset.images)
+    return {**task.check(outputs, len(exported.classes), exported.image_size, name), **task.truth(subset)}
 
 
-def _parity(probabilities: np.ndarray, reference: Path | None) -> Parity | None:
-    return None if reference is None else parity(probabilities, read_predictions(reference)[0])
+def _parity(task: Evaluation, test: Arrays, thresholds: Thresholds, reference: Path | None) -> Parity | None:
+    if reference is None:
+        return None
+    theirs = results.load(reference / results.METRICS, Validation).thresholds
+    return task.parity(test, thresholds, read_predictions(reference), theirs)
 
 
-def read_predictions(validation: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities and labels of the test split.
-
-    Raises:
-        ArtifactError: If the file cannot be read.
-    """
-    file = validation / results.PREDICTIONS
-    try:
-        with np.load(file) as arrays:
-            return arrays["probabilities"], arrays["labels"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise ArtifactError(f"{file} cannot be read ({error}): validate again.") from None
+def _summary(validation: Validation) -> dict[str, float | None]:
+    scores = {each.name: getattr(validation.test, each.name) for each in MEASURES[validation.task]}
+    return {**scores, **validation.thresholds}

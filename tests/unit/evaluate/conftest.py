@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
+from fettle.evaluate.classification import classification_metrics
 from fettle.evaluate.evidence import Evidence
 from fettle.evaluate.latency import summarize
-from fettle.evaluate.metrics import METRICS
 from fettle.evaluate.results import Validation
 
 MakeEvidence = Callable[..., Evidence]
@@ -49,10 +49,9 @@ def make_evidence() -> MakeEvidence:
                 "float32",
                 "classify",
                 CLASSES,
-                METRICS["classify"](probabilities, labels, CLASSES),
+                classification_metrics(probabilities, labels, CLASSES),
             ),
-            probabilities=probabilities,
-            labels=labels,
+            predictions={"probabilities": probabilities, "truth_labels": labels},
             timing=summarize(samples, size_mb=size_mb),
             export=export or {"kind": "export", "name": recipe, "digest": f"export-{recipe}", "parents": {}},
         )

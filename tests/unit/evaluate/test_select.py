@@ -154,16 +154,16 @@ def test_no_winner_when_the_baseline_fails_too(make_evidence) -> None:
 def test_pareto_front_against_brute_force(family) -> None:
     rng, row = np.random.default_rng(0), choose(family).candidates[0]
     rows = [
-        dataclasses.replace(row, name=str(i), accuracy=a, p50_ms=m, size_mb=s)
+        dataclasses.replace(row, name=str(i), scores={"accuracy": a}, p50_ms=m, size_mb=s)
         for i, (a, m, s) in enumerate(rng.integers(0, 6, (60, 3)).tolist())
     ]
     beaten = {
         two.name
         for one, two in itertools.permutations(rows, 2)
-        if one.accuracy >= two.accuracy
+        if one.score >= two.score
         and one.p50_ms <= two.p50_ms
         and one.size_mb <= two.size_mb
-        and (one.accuracy > two.accuracy or one.p50_ms < two.p50_ms or one.size_mb < two.size_mb)
+        and (one.score > two.score or one.p50_ms < two.p50_ms or one.size_mb < two.size_mb)
     }
     assert set(pareto_front(rows)) == {row.name for row in rows} - beaten
     assert 0 < len(beaten) < 60

@@ -15,7 +15,7 @@ Maker = Callable[..., Export]
 def candidate(*gates: GateVerdict) -> Candidate:
     return Candidate(
         name="baseline-onnxruntime", recipe="baseline", runtime="onnxruntime", precision="float32", export="sha256:0",
-        accuracy=0.9, macro_f1=0.9, auroc=None, ece=0.1, p50_ms=1, p95_ms=2, throughput={1: 100.0}, size_mb=1,
+        scores={"accuracy": 0.9}, p50_ms=1, p95_ms=2, throughput={1: 100.0}, size_mb=1,
         memory_mb=None, load_ms=None, gates=gates,
     )  # fmt: skip
 

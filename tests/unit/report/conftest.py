@@ -10,9 +10,10 @@ from fettle import card
 from fettle.card import Artifact, read_card
 from fettle.data import open_dataset
 from fettle.evaluate import results
+from fettle.evaluate.classification import classification_metrics
 from fettle.evaluate.latency import summarize
-from fettle.evaluate.metrics import METRICS
 from fettle.evaluate.parity import Parity
+from fettle.evaluate.predictions import save_predictions
 from fettle.evaluate.results import Benchmark, Validation
 from fettle.hardware import passport
 from fettle.spec import GateConfig
@@ -62,14 +63,14 @@ def _validation(path: Path, name: str, export: Path, dataset: Path, wrong: int) 
     probabilities = np.full((len(labels), 2), 0.1, np.float32)
     probabilities[np.arange(len(labels)), predicted] = 0.9
     recipe, runtime = name.split("-")
-    metrics = METRICS["classify"](probabilities, labels, data.classes)
+    metrics = classification_metrics(probabilities, labels, data.classes)
     validation = Validation(
         name, recipe, runtime, "float32", "classify", data.classes, metrics,
         reference="baseline-onnxruntime", parity=Parity(0.98, 0.5, 0.01),
     )  # fmt: skip
     parents = {"export": read_card(export), "dataset": data.artifact.card}
     with card.create(path, kind="validation", name=name, config={"runtime": runtime}, parents=parents) as draft:
-        np.savez(draft.path / results.PREDICTIONS, probabilities=probabilities, labels=labels)
+        save_predictions(draft.path, test={"probabilities": probabilities, "truth_labels": labels}, val={})
         results.save(draft.path / results.METRICS, validation)
     return path
 

@@ -9,8 +9,9 @@ from fettle.card import Artifact
 from fettle.data import open_dataset
 from fettle.errors import ArtifactError, DataError, SpecError
 from fettle.evaluate import results
+from fettle.evaluate.predictions import PREDICTIONS, read_predictions
 from fettle.evaluate.results import Validation
-from fettle.steps.validate import read_predictions, validate
+from fettle.steps.validate import validate
 
 WEIGHTS = np.array([[4.0, -4.0], [1.0, -1.0], [-2.0, 2.0]])
 
@@ -21,7 +22,8 @@ def test_predictions_are_those_of_the_formula(
 ) -> None:
     export = make_export(weights=WEIGHTS, bias=[0.1, 0.2])
     made = validate(export, castings_dataset, tmp_path / "out", runtime=runtime, threads=1)
-    probabilities, labels = read_predictions(made.path)
+    found = read_predictions(made.path)
+    probabilities, labels = found["probabilities"], found["truth_labels"]
     test = open_dataset(castings_dataset).subset("test")
     scores = (test.images / 255.0).mean(axis=(1, 2)) @ WEIGHTS + [0.1, 0.2]
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -46,7 +48,7 @@ def test_parity_with_a_reference(make_export, castings_dataset: Path, tmp_path: 
     flipped = make_export("flipped", weights=-WEIGHTS, bias=[0, -1])
     made = validate(flipped, castings_dataset, tmp_path / "out", runtime="onnxruntime", reference=base.path)
     validation = results.load(made.path / results.METRICS, Validation)
-    mine, theirs = read_predictions(made.path)[0], read_predictions(base.path)[0]
+    mine, theirs = (read_predictions(each.path)["probabilities"] for each in (made, base))
     assert validation.reference == "baseline-onnxruntime"
     assert validation.parity.agreement == (mine.argmax(1) == theirs.argmax(1)).mean() < 1
     assert validation.parity.max_difference == pytest.approx(np.abs(mine - theirs).max())
@@ -78,7 +80,7 @@ def test_refuses_another_runtime_other_classes_and_a_wrong_reference(make_export
 
 def test_refuses_truncated_predictions(make_export, castings_dataset: Path, tmp_path: Path) -> None:
     made = validate(make_export(), castings_dataset, tmp_path / "out", runtime="onnxruntime")
-    file = made.path / results.PREDICTIONS
+    file = made.path / PREDICTIONS
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ArtifactError, match="validate again"):
         read_predictions(made.path)

@@ -3,11 +3,16 @@
 from typing import Any
 
 from fettle.evaluate import words
-from fettle.evaluate.profiles import PROFILES
+from fettle.evaluate.measures import MEASURES, Measure
 from fettle.evaluate.results import Candidate, Selection
 from fettle.report import plots
 from fettle.report.sources import Sources
 from fettle.report.table import standing, verdict
+
+AGREEMENT = {
+    "classify": "share of test images that get the class that the reference of that runtime gives",
+    "detect": "share of boxes that the reference of that runtime gives too, of the same class and at IoU .9",
+}
 
 
 def build(sources: Sources) -> dict[str, Any] | None:
@@ -22,9 +27,11 @@ def build(sources: Sources) -> dict[str, Any] | None:
         row["arithmetic"] = timing.arithmetic if timing else None
     return {
         "rows": rows,
+        "measures": MEASURES[selection.task][:2],
+        "agreement": AGREEMENT[selection.task],
         "dropped": {row.name: row.dropped for row in selection.candidates if row.dropped},
         "skipped": {**sources.skipped, **selection.skipped},
-        "picks": [{"rule": PROFILES[pick.profile].rule, **vars(pick)} for pick in selection.picks],
+        "picks": [vars(pick) for pick in selection.picks],
         "profile": selection.profile,
         "confidence": next(
             (f"{row.difference.interval.confidence:.0%}" for row in selection.candidates if row.difference), ""
@@ -49,8 +56,7 @@ def _row(row: Candidate, selection: Selection) -> dict[str, Any]:
     return {
         "name": row.name,
         "precision": row.precision,
-        "accuracy": words.percent(row.accuracy),
-        "macro_f1": words.percent(row.macro_f1),
+        "scores": [_shown(row, measure) for measure in MEASURES[selection.task][:2]],
         "difference": words.points(interval.estimate).removesuffix(" points") if interval else "",
         "interval": f"{interval.low * 100:+.2f} to {interval.high * 100:+.2f}" if interval else "",
         "p50": words.milliseconds(row.p50_ms),
@@ -64,6 +70,11 @@ def _row(row: Candidate, selection: Selection) -> dict[str, Any]:
         "standing": standing(row, selection),
         "verdict": verdict(row, selection),
     }
+
+
+def _shown(row: Candidate, measure: Measure) -> str:
+    value = row.scores[measure.name]
+    return "" if value is None else measure.show(value)
 
 
 def _fastest(selection: Selection, count: int = 4) -> list[str]:

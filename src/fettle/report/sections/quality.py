@@ -1,67 +1,63 @@
-"""What the baseline and the winner get right and wrong."""
+"""What the baseline and the winner get right and wrong: what there is to tell differs by task."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fettle.evaluate import results
-from fettle.evaluate.metrics import Metrics
-from fettle.report import plots
-from fettle.report.pictures import data_uri
+from fettle.data import Subset
+from fettle.evaluate.predictions import Arrays, read_predictions
+from fettle.evaluate.results import Validation
+from fettle.evaluate.tasks import TASKS
+from fettle.report.sections import classification
 from fettle.report.sources import Sources
 
-MOST_CLASSES = 12  # in a confusion matrix that can be read; of more, the most frequent confusions are listed
-MISTAKES = 12
+
+@dataclass(frozen=True)
+class Account:
+    """What is told of a task, by the templates ``quality-<task>.html.j2`` and ``mistakes-<task>.html.j2``.
+
+    Attributes:
+        quality: (validations by name) -> figures.
+        mistakes: (test images, predictions by name, validations by name) -> the worst of them.
+    """
+
+    quality: Callable[[Mapping[str, Validation]], dict[str, Any]]
+    mistakes: Callable[[Subset, Mapping[str, Arrays], Mapping[str, Validation]], dict[str, Any]]
+
+
+ACCOUNTS: Mapping[str, Account] = {
+    "classify": Account(classification.quality, classification.mistakes),
+}
 
 
 def build(sources: Sources) -> dict[str, Any] | None:
-    """Tell the classes' figures, the confusions and the calibration."""
-    contrasted = {name: validation for name, (_, validation) in sources.contrasted.items()}
+    """Tell the figures of the models worth a closer look, and their parity with the reference."""
+    contrasted = _contrasted(sources)
     if not contrasted:
         return None
-    classes = next(iter(contrasted.values())).classes
+    task = next(iter(contrasted.values())).task
     return {
-        "classes": classes,
-        "models": {name: _model(validation.test, classes) for name, validation in contrasted.items()},
-        "reliability": plots.reliability({name: validation.test for name, validation in contrasted.items()}),
+        "task": task,
         "parity": {name: validation.parity for name, validation in contrasted.items() if validation.parity},
         "references": {name: validation.reference for name, validation in contrasted.items()},
+        **ACCOUNTS[task].quality(contrasted),
     }
 
 
 def build_mistakes(sources: Sources) -> dict[str, Any] | None:
-    """Show the test images about which the winner (or else the baseline) is most confidently wrong."""
-    if sources.dataset is None or not sources.contrasted:
+    """Show where they are wrong; nothing if they were validated on another dataset than the one reported on."""
+    contrasted = _contrasted(sources)
+    if sources.dataset is None or not contrasted:
         return None
-    name, (artifact, validation) = list(sources.contrasted.items())[-1]
-    test = sources.dataset.subset("test")
-    with np.load(artifact.path / results.PREDICTIONS) as arrays:
-        probabilities, labels = arrays["probabilities"], arrays["labels"]
-    if len(labels) != len(test) or (labels != test.labels).any():
-        return None  # validated on another dataset than the one that is reported on
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
-    pictures = [
-        {
-            "image": data_uri(test.images[index]),
-            "path": test.paths[index],
-            "true": validation.classes[labels[index]],
-            "predicted": validation.classes[predicted[index]],
-            "confidence": f"{confidence[index]:.0%}",
-        }
-        for index in worst.tolist()
-    ]
-    return {"name": name, "wrong": len(wrong), "count": len(labels), "pictures": pictures}
+    task, test = next(iter(contrasted.values())).task, sources.dataset.subset("test")
+    predictions = {name: read_predictions(artifact.path) for name, (artifact, _) in sources.contrasted.items()}
+    truth = TASKS[task].truth(test)
+    if not all(np.array_equal(found[name], array) for found in predictions.values() for name, array in truth.items()):
+        return None
+    return {"task": task, **ACCOUNTS[task].mistakes(test, predictions, contrasted)}
 
 
-def _model(metrics: Metrics, classes: tuple[str, ...]) -> dict[str, Any]:
-    confusion = np.array(metrics.confusion)
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    off = [(int(confusion[i, j]), classes[i], classes[j]) for i, j in np.argwhere(confusion) if i != j]
-    return {
-        "metrics": metrics,
-        "matrix": confusion.tolist() if len(classes) <= MOST_CLASSES else None,
-        "shares": shares.tolist(),
-        "confusions": sorted(off, reverse=True)[:10],
-    }
+def _contrasted(sources: Sources) -> dict[str, Validation]:
+    return {name: validation for name, (_, validation) in sources.contrasted.items()}

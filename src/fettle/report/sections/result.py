@@ -1,10 +1,11 @@
 """The winner in a sentence, and what changed against the baseline."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fettle.evaluate import words
+from fettle.evaluate.measures import MEASURES, Measure
 from fettle.evaluate.results import Candidate
 from fettle.report.sources import Sources
 
@@ -20,23 +21,11 @@ class Quantity:
     tile: bool = False
 
 
-def _difference(decimals: int) -> Callable[[float, float], str]:
-    return lambda before, after: f"{round(after - before, decimals) + 0.0:+.{decimals}f}"
-
-
-def _points(before: float, after: float) -> str:
-    return words.points(after - before)
-
-
 def _ratio(say: Callable[[float], str]) -> Callable[[float, float], str]:
     return lambda before, after: say(after / before) if before and before != after else "the same"
 
 
-QUANTITIES = (
-    Quantity("Accuracy", lambda row: row.accuracy, words.percent, _points, tile=True),
-    Quantity("Macro F1", lambda row: row.macro_f1, words.percent, _points),
-    Quantity("AUROC", lambda row: row.auroc, "{:.4f}".format, _difference(4)),
-    Quantity("Calibration error", lambda row: row.ece, "{:.3f}".format, _difference(3)),
+COSTS = (
     Quantity("Latency p50", lambda row: row.p50_ms, words.milliseconds, _ratio(words.speed), tile=True),
     Quantity("Latency p95", lambda row: row.p95_ms, words.milliseconds, _ratio(words.speed)),
     Quantity("Best images/s", lambda row: row.best_throughput, "{:.0f}".format, _ratio("{:.1f}x".format), tile=True),
@@ -51,7 +40,7 @@ def build(sources: Sources) -> dict[str, Any] | None:
     selection, baseline, winner = sources.selection, sources.baseline, sources.winner
     if selection is None or baseline is None:
         return None
-    rows = _compare(baseline, winner) if winner else []
+    rows = _compare(baseline, winner, selection.task) if winner else []
     return {
         "sentence": selection.sentence,
         "winner": winner.name if winner else None,
@@ -60,9 +49,18 @@ def build(sources: Sources) -> dict[str, Any] | None:
     }
 
 
-def _compare(baseline: Candidate, winner: Candidate) -> list[dict[str, Any]]:
+def _scores(task: str) -> list[Quantity]:
+    headline, *others = (_score(measure) for measure in MEASURES[task])
+    return [replace(headline, tile=True), *others]
+
+
+def _score(measure: Measure) -> Quantity:
+    return Quantity(measure.title, lambda row: row.scores[measure.name], measure.show, measure.change)
+
+
+def _compare(baseline: Candidate, winner: Candidate, task: str) -> list[dict[str, Any]]:
     rows = []
-    for each in QUANTITIES:
+    for each in (*_scores(task), *COSTS):
         before, after = each.of(baseline), each.of(winner)
         if before is not None and after is not None:
             texts = {"before": each.show(before), "after": each.show(after), "change": each.change(before, after)}

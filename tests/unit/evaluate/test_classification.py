@@ -5,7 +5,14 @@ import pytest
 from sklearn import metrics as sk
 
 from fettle.evaluate import results
-from fettle.evaluate.metrics import METRICS, Metrics, auroc, calibration_error, negative_log_likelihood, reliability
+from fettle.evaluate.classification import (
+    ClassificationMetrics,
+    auroc,
+    calibration_error,
+    classification_metrics,
+    negative_log_likelihood,
+    reliability,
+)
 
 
 @pytest.fixture
@@ -20,7 +27,7 @@ def noisy() -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 
 def test_agrees_with_scikit_learn(noisy) -> None:
     probabilities, labels, classes = noisy
-    found = METRICS["classify"](probabilities, labels, classes)
+    found = classification_metrics(probabilities, labels, classes)
     predicted = probabilities.argmax(1)
     assert found.accuracy == pytest.approx(sk.accuracy_score(labels, predicted))
     assert found.macro_f1 == pytest.approx(sk.f1_score(labels, predicted, average="macro"))
@@ -41,7 +48,7 @@ def test_agrees_with_scikit_learn(noisy) -> None:
 def test_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
     labels = np.array([0, 0, 1, 1])
-    found = METRICS["classify"](probabilities, labels, ("ok", "defective"))
+    found = classification_metrics(probabilities, labels, ("ok", "defective"))
     assert found.accuracy == 0.75
     assert found.confusion == ((2, 0), (1, 1))
     assert found.auroc == 1.0  # both defective images score above both ok ones
@@ -83,7 +90,7 @@ def test_auroc_is_none_where_a_class_is_missing(labels: list[int]) -> None:
 
 def test_a_class_without_images_and_never_predicted_scores_zero() -> None:
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
-    found = METRICS["classify"](probabilities, np.array([0, 1]), ("a", "b", "c"))
+    found = classification_metrics(probabilities, np.array([0, 1]), ("a", "b", "c"))
     assert found.per_class[2].support == 0
     assert found.per_class[2].f1 == 0.0
     assert found.accuracy == 1.0
@@ -94,6 +101,6 @@ def test_certainty_in_the_wrong_class_is_finite() -> None:
 
 
 def test_survives_json(noisy, tmp_path) -> None:
-    found = METRICS["classify"](*noisy)
+    found = classification_metrics(*noisy)
     results.save(tmp_path / "m.json", found)
-    assert results.load(tmp_path / "m.json", Metrics) == found
+    assert results.load(tmp_path / "m.json", ClassificationMetrics) == found

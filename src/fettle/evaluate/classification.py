@@ -1,8 +1,8 @@
-"""How good predictions are, by task."""
+"""How good a classifier's predictions are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
@@ -32,8 +32,8 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True)
-class Metrics:
-    """Classification metrics of one set of images.
+class ClassificationMetrics:
+    """Metrics of one set of images.
 
     Attributes:
         count: Images.
@@ -57,9 +57,12 @@ class Metrics:
     per_class: tuple[ClassReport, ...]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[ReliabilityBin, ...]
+    task: Literal["classify"] = "classify"
 
 
-def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Metrics:
+def classification_metrics(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> ClassificationMetrics:
     """Return the metrics of a classifier.
 
     Args:
@@ -77,7 +80,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
         for name, precision, recall, f1, support in zip(classes, *columns, strict=True)
     )
     bins = reliability(probabilities, labels)
-    return Metrics(
+    return ClassificationMetrics(
         count=len(labels),
         accuracy=float((predicted == labels).mean()),
         macro_f1=float(np.mean([report.f1 for report in reports])),
@@ -129,8 +132,3 @@ def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> fl
     """Return the mean of -log p(true class); a probability of 0 counts as float32's smallest step."""
     likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.clip(likelihood, np.finfo(np.float32).eps, 1.0)).mean())
-
-
-METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray, Sequence[str]], Metrics]] = MappingProxyType(
-    {"classify": classification_metrics}
-)
