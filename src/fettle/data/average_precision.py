@@ -34,42 +34,48 @@ class Matches:
 
     Attributes:
         ap: (10, C) average precision by IoU threshold .50, .55, ... .95 and class; NaN for a class without a box.
-        ap_by_size: Mean average precision of :data:`SIZES`; NaN where there is no box of that size.
+        ap_by_size: (10, C) of the boxes of each of :data:`SIZES`; NaN where there is none.
         precision: (C, 101) precision at IoU .5 and recall 0, .01, ... 1.
         scores: (N, K) of the detections, as they were given.
-        hits: (N, K) bool: the detection has found a box of its class with IoU .5 or more.
-        found: (M,) bool: the box was found.
+        valid: (N, K) bool: where there is a detection.
+        matched: (10, N, K) by IoU threshold: row of the box of its class that the detection has found, or -1.
+        boxes: M.
     """
 
     ap: NDArray[np.float64]
-    ap_by_size: Mapping[str, float]
+    ap_by_size: Mapping[str, NDArray[np.float64]]
     precision: NDArray[np.float64]
     scores: NDArray[np.float32]
-    hits: NDArray[np.bool_]
-    found: NDArray[np.bool_]
     valid: NDArray[np.bool_]
+    matched: NDArray[np.int64]
+    boxes: int
 
     @property
     def map50(self) -> float:
-        return _mean(self.ap[IOU_50])
+        return mean(self.ap[IOU_50])
 
     @property
     def map50_95(self) -> float:
-        return _mean(self.ap)
+        return mean(self.ap)
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """(N, K): the detection has found a box of its class with IoU .5 or more."""
+        return self.matched[IOU_50] >= 0
 
     @cached_property
     def best(self) -> OperatingPoint:
         """The score at which F1 is highest. Matching is greedy by score: below it nothing changes what is above."""
         order = np.argsort(-self.scores[self.valid], kind="stable")
-        if not len(order) or not len(self.found):
+        if not len(order) or not self.boxes:
             return OperatingPoint(1.0, 0.0, 0.0, 0.0)
         hits = np.cumsum(self.hits[self.valid][order])
-        f1 = 2 * hits / (np.arange(1, len(hits) + 1) + len(self.found))
+        f1 = 2 * hits / (np.arange(1, len(hits) + 1) + self.boxes)
         top = int(np.argmax(f1))
         return OperatingPoint(
             confidence=float(self.scores[self.valid][order[top]]),
             precision=float(hits[top] / (top + 1)),
-            recall=float(hits[top] / len(self.found)),
+            recall=float(hits[top] / self.boxes),
             f1=float(f1[top]),
         )
 
@@ -101,20 +107,18 @@ def coco_evaluate(
         evaluation.accumulate()
     precision = evaluation.eval["precision"][..., -1]  # (10, 101, C, sizes); -1 where there is no box
     precision = np.where(precision < 0, np.nan, precision)
-    hits, found = np.zeros(labels.shape, bool), np.zeros(len(truth.labels), bool)
+    matched = np.full((len(precision), labels.size), -1)
     for image in evaluation.evalImgs:
         if image is not None and image["aRng"] == evaluation.params.areaRng[0]:
-            matched = image["dtMatches"][IOU_50] > 0
-            hits.flat[np.array(image["dtIds"], int)[matched] - 1] = True
-            found[np.array(image["gtIds"], int)[image["gtMatches"][IOU_50] > 0] - 1] = True
+            matched[:, np.array(image["dtIds"], int) - 1] = image["dtMatches"] - 1
     return Matches(
         ap=precision[..., 0].mean(axis=1),
-        ap_by_size={name: _mean(precision[..., rank]) for rank, name in enumerate(sizes, 1)},
+        ap_by_size={name: precision[..., rank].mean(axis=1) for rank, name in enumerate(sizes, 1)},
         precision=precision[IOU_50, :, :, 0].T,
         scores=scores,
-        hits=hits,
-        found=found,
         valid=valid,
+        matched=matched.reshape(-1, *labels.shape),
+        boxes=len(truth.labels),
     )
 
 
@@ -188,7 +192,7 @@ def _area(xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]))
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def mean(values: NDArray[np.float64]) -> float:
     """Mean over what is there; NaN if nothing is."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else float("nan")
