@@ -130,7 +130,7 @@ class Batches(pl.LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
-            worker_init_fn=_single_thread,
+            worker_init_fn=single_thread,
             pin_memory=torch.cuda.is_available(),
         )
         return self.loader
@@ -178,7 +178,7 @@ def _augmenter(transforms: list[dict[str, Any]]) -> Augment:
     return augmenter(transforms)
 
 
-def _single_thread(_: int) -> None:
+def single_thread(_: int) -> None:
     """Workers are processes already: OpenCV's own threads would fight with the training step for the cores."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -1,37 +1,30 @@
 """Fit a network to a data set; whatever interrupts it, the same call goes on where it was."""
 
-import hashlib
-import json
-import logging
-import shutil
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
-from fettle.card import digest_json
 from fettle.data.dataset import Dataset
 from fettle.errors import SpecError, TrainError
 from fettle.models.architecture import Architecture
 from fettle.models.weights import read_weights
 from fettle.spec.train import DistilConfig, TrainConfig
 from fettle.train.batches import Batches
-from fettle.train.files import BEST, LAST, RUN, write_json
+from fettle.train.files import BEST, LAST
 from fettle.train.module import Fitter
 from fettle.train.objectives import OBJECTIVES
 from fettle.train.precision import choose_precision
 from fettle.train.recorder import Recorder, interrupted
 from fettle.train.regularize import Distillation
 from fettle.train.result import FitResult, Row
+from fettle.train.runs import begin
 from fettle.train.trainer import make_trainer, quiet
 
 __all__ = ["FitResult", "fit"]
-
-log = logging.getLogger("fettle")
-NO_EFFECT = {"workers", "trackers"}  # keys of TrainConfig that do not change the weights
 
 
 def fit(
@@ -68,7 +61,10 @@ def fit(
     objective = OBJECTIVES[architecture.task]
     monitor = config.monitor or next(iter(objective.monitors))
     _check(monitor, dataset, objective.monitors, teacher=teacher, distil=distil)
-    precision = _begin(folder, model, architecture, dataset, config, teacher=teacher, distil=distil)
+    precision = begin(
+        folder, model, architecture, dataset, config, teacher=teacher, distil=distil,
+        choose=partial(choose_precision, config.precision, model, image_size=architecture.image_size),
+    )  # fmt: skip
     config = config.model_copy(update={"precision": precision})
     recorder = Recorder(
         folder,
@@ -126,57 +122,3 @@ def _check(
     for split in ("train", "val"):
         if not len(dataset.subset(split)):
             raise TrainError(f"The data set has no {split} images: set `dataset.split.{split}` or add some.")
-
-
-def _begin(
-    folder: Path,
-    model: nn.Module,
-    architecture: Architecture,
-    dataset: Dataset,
-    config: TrainConfig,
-    *,
-    teacher: nn.Module | None,
-    distil: DistilConfig | None,
-) -> str:
-    """Take up the run in ``folder`` if it is this one, else start afresh; return its precision."""
-    identity = digest_json(
-        {
-            "dataset": dataset.artifact.card.digest,
-            "architecture": architecture.to_json(),
-            "config": config.model_dump(mode="json", exclude=NO_EFFECT),
-            "distil": distil and distil.to_json(),
-            "weights": [digest_weights(network) for network in (model, teacher) if network is not None],
-        }
-    )
-    run = _read_run(folder / RUN)
-    if run.get("identity") == identity:
-        if (folder / LAST).exists():
-            log.info("going on with the run in %s", folder)
-        return run["precision"]
-    if run:
-        log.warning("the unfinished run in %s had other settings: starting afresh", folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    device = torch.device("cuda" if _uses_cuda(config) else "cpu")
-    precision = choose_precision(config.precision, model, image_size=architecture.image_size, device=device)
-    write_json(folder / RUN, {"identity": identity, "precision": precision})
-    return precision
-
-
-def _uses_cuda(config: TrainConfig) -> bool:
-    return torch.cuda.is_available() and config.trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
-
-
-def _read_run(file: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(file.read_text()))
-    except (OSError, ValueError):
-        return {}
-
-
-def digest_weights(model: nn.Module) -> str:
-    """Return a digest of every parameter and buffer."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

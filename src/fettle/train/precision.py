@@ -21,7 +21,7 @@ GAIN = 1.1  # bf16 must be this much faster: a draw goes to float32, whatever th
 PROBE_IMAGES = 16
 
 
-def choose_precision(wanted: str, model: nn.Module, *, image_size: int, device: torch.device) -> str:
+def choose_precision(wanted: str, model: nn.Module, device: torch.device, *, image_size: int) -> str:
     """Return ``float32``, ``bf16`` or ``fp16``.
 
     bf16 autocast doubles the speed of ResNets on CPUs with AMX or AVX512-BF16 and slows EfficientNets at small
@@ -30,8 +30,8 @@ def choose_precision(wanted: str, model: nn.Module, *, image_size: int, device: 
     Args:
         wanted: ``train.precision``.
         model: Network; a copy is timed.
-        image_size: Height and width in pixels.
         device: Where training will run.
+        image_size: Height and width in pixels.
 
     Raises:
         SpecError: If fp16 is asked for without a GPU.

@@ -18,8 +18,9 @@ from fettle.models.architecture import Architecture
 from fettle.models.registry import build_model
 from fettle.spec import TrainConfig
 from fettle.train.files import LAST
-from fettle.train.fit import FitResult, digest_weights, fit
+from fettle.train.fit import FitResult, fit
 from fettle.train.module import Fitter
+from fettle.train.runs import digest_weights
 
 # Everything that draws random numbers or keeps state is on.
 SETTINGS: dict[str, Any] = {
