@@ -89,7 +89,7 @@ def test_a_signal_ends_it_cleanly(
         assert process.stdout is not None
         endpoint, pid = process.stdout.readline().split()
         with Client(endpoint, "m") as client:
-            assert client.image_shape == (8, 8, 3)
+            assert client.describe().image_shape == (8, 8, 3)
         family = psutil.Process(int(pid)).children(recursive=True)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)

@@ -46,7 +46,7 @@ def test_served_answers_are_the_offline_ones(
             for size in (1, 5, 16):
                 answer = client.infer(images[:size])
                 np.testing.assert_allclose(
-                    answer.probabilities, expected[:size], atol=2e-3 if runtime == "openvino" else 1e-6
+                    answer.outputs["probabilities"], expected[:size], atol=2e-3 if runtime == "openvino" else 1e-6
                 )
                 assert answer.version == "1"
             prediction = client.predict(images[:1])[0]
@@ -249,6 +249,6 @@ def test_the_response_cache_answers_repeated_requests(
     triton.load("m")
     with triton.client("m") as client:
         for _ in range(3):
-            np.testing.assert_allclose(client.infer(images).probabilities, offline(export, images), atol=1e-6)
+            np.testing.assert_allclose(client.infer(images).outputs["probabilities"], offline(export, images), atol=1e-6)
         told = client.raw.get_inference_statistics("m")["model_stats"][0]["inference_stats"]
     assert int(told["cache_hit"]["count"]) == 2

@@ -43,7 +43,7 @@ class Load(threading.Thread):
                     self.failures.append(str(error))
                     continue
                 self.answers[answer.version] += 1
-                if not np.allclose(answer.probabilities, self.expected[answer.version][rows], atol=2e-3):
+                if not np.allclose(answer.outputs["probabilities"], self.expected[answer.version][rows], atol=2e-3):
                     self.failures.append(f"version {answer.version} answered with another's probabilities")
 
 

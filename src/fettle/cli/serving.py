@@ -103,23 +103,28 @@ def predict(
     model: Model = None,
     protocol: Annotated[Wire, typer.Option(help="How to ask.")] = Wire.http,
     endpoint: Annotated[str | None, typer.Option(help="HOST:PORT; by default that of `fettle serve`.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Folder for copies with the answer drawn on them.")] = None,
     spec: SpecFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the served model about pictures."""
     from fettle.serve.client import Client
+    from fettle.serve.drawing import draw_files
 
     given = read_spec(spec, None)
     name = model or given.serve.model_name or given.name
     default = {"http": "127.0.0.1:8000", "grpc": "127.0.0.1:8001"}[protocol]
     with Client(endpoint or default, name, protocol=protocol.value) as client:
         answers = client.predict_files(images)
+    if draw is not None:
+        draw_files(images, answers, draw)
     if as_json:
-        rows = [{"image": str(image), **vars(answer)} for image, answer in zip(images, answers, strict=True)]
+        rows = [{"image": str(image), **answer.to_json()} for image, answer in zip(images, answers, strict=True)]
         typer.echo(json.dumps(rows, indent=1))
         return
     for image, answer in zip(images, answers, strict=True):
-        typer.echo(f"{answer.label}\t{answer.probability:.4f}\t{image}")
+        for row in answer.rows:
+            typer.echo("\t".join((*row, str(image))))
 
 
 def _selected(run: Path) -> tuple[Path, list[Path]]:

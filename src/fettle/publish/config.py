@@ -3,6 +3,7 @@
 https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,10 @@ from fettle.export.manifest import Export, Tensor
 from fettle.spec.serve import ServeConfig
 
 LABELS = "labels.txt"
-# A parameter of ours that backends ignore: how a client makes a picture square.
-RESIZE = "fettle.resize"
+# Parameters of ours, which every backend ignores: what a client must know to send a photograph and to read the answer.
+TASK, CLASSES, RESIZE = "fettle.task", "fettle.classes", "fettle.resize"
+# Outputs whose last axis runs over the classes: Triton's classification extension can name them from a label file.
+BY_CLASS = ("probabilities",)
 DTYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "float16": "TYPE_FP16", "int32": "TYPE_INT32"}
 DTYPES |= {"int64": "TYPE_INT64"}
 KINDS = {"cpu": "KIND_CPU", "gpu": "KIND_GPU"}
@@ -37,7 +40,7 @@ class ModelConfig:
         backend: ``onnxruntime``, ``openvino`` or ``tensorrt``.
         file: The model's file inside the version's folder.
         inputs: Without the batch dimension.
-        outputs: Without the batch dimension; the first has the labels.
+        outputs: Without the batch dimension.
         max_batch: Largest batch that the dynamic batcher forms.
         preferred_batches: Sizes that it sends without waiting; empty: whatever has come together.
         queue_delay_us: How long a request may wait for others.
@@ -45,7 +48,7 @@ class ModelConfig:
         device: ``cpu`` or ``gpu``.
         warmup: Batch sizes that are run before the version is ready.
         response_cache: Answer repeated requests from the server's cache.
-        parameters: Of the native backend, such as ``intra_op_thread_count``.
+        parameters: Of the native backend, such as ``intra_op_thread_count``, and Fettle's own.
 
     Raises:
         SpecError: If a value is one that Triton would refuse.
@@ -101,8 +104,9 @@ class ModelConfig:
             instance_group=[pb.ModelInstanceGroup(count=self.instances, kind=KINDS[self.device])],
             model_warmup=[self._warmup(batch) for batch in self.warmup],
         )
-        # A path below the model's folder: each version keeps its own labels.
-        message.output[0].label_filename = f"{self.version}/{LABELS}"
+        for output in message.output:
+            if output.name in BY_CLASS:  # a path below the model's folder: each version keeps its own labels
+                output.label_filename = f"{self.version}/{LABELS}"
         for name, value in sorted(self.parameters.items()):
             message.parameters[name].string_value = value
         if self.response_cache:
@@ -132,8 +136,20 @@ def config_of(export: Export, runtime: str, *, name: str, version: int, serve: S
         device=serve.device,
         warmup=tuple(sorted({1, serve.max_batch})),
         response_cache=serve.response_cache,
-        parameters={**NATIVE.get(runtime, {}), **export.runtime_options(runtime), RESIZE: export.resize},
+        parameters={**NATIVE.get(runtime, {}), **export.runtime_options(runtime), **client_parameters(export)},
     )
+
+
+def client_parameters(export: Export) -> dict[str, str]:
+    """Return what a client reads in the configuration: the task, the class names by index (JSON), the resize mode."""
+    return {TASK: export.task, CLASSES: json.dumps(export.classes), RESIZE: export.resize}
+
+
+def label_file(export: Export) -> bytes | None:
+    """Return the class names, a line each, where an output runs over the classes; ``None`` where none does."""
+    if not any(output.name in BY_CLASS for output in export.outputs):
+        return None
+    return "".join(" ".join(label.splitlines()) + "\n" for label in export.classes).encode()
 
 
 def served_version(text: str, *, source: str) -> int:

@@ -1,15 +1,20 @@
 """Promotion: an approved export becomes a new version of a served model."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
 
 from fettle.card import Card, read_card
-from fettle.export.manifest import Export
-from fettle.publish.approval import SignOff, check_sign_off
-from fettle.publish.config import LABELS, check_name, config_of
+from fettle.evaluate.predictions import Thresholds
+from fettle.export import Export, set_thresholds
+from fettle.publish.approval import SignOff, check_sign_off, file_digests
+from fettle.publish.config import LABELS, check_name, config_of, label_file
 from fettle.publish.repository import (
     CONFIG,
     RECORD,
@@ -38,9 +43,10 @@ class Promotion:
     Attributes:
         repository: URL of the model repository.
         digests: Of each file of the version, by name.
-        export: Digest of the export's card.
+        export: Digest of the export's card; ``sign_off`` has those of its files before thresholds were set in them.
         created: ``False`` if these very files were live already, so that no version was made.
         previous: The version that was live before.
+        thresholds: Constants that were set in the files; none for a task that has no thresholds.
     """
 
     repository: str
@@ -52,6 +58,7 @@ class Promotion:
     export: str
     created: bool = True
     previous: int | None = None
+    thresholds: Thresholds = field(default_factory=dict)
 
 
 def promote(
@@ -62,12 +69,22 @@ def promote(
     model_name: str,
     config: ServeConfig,
     sign_off: SignOff | None,
+    thresholds: Thresholds = MappingProxyType({}),
 ) -> Promotion:
     """Publish ``export`` as a new version and make it the live one.
 
-    The version's number is claimed, its files are uploaded and read back; then one conditional write of
-    ``config.pbtxt`` is the commit. Until then, whatever happens, Triton serves what it served before. Triton
-    notices at the next explicit load.
+    The sign-off is checked against the export's own files; then a copy gets the ``thresholds``. The version's number
+    is claimed, its files are uploaded and read back; then one conditional write of ``config.pbtxt`` is the commit.
+    Until then, whatever happens, Triton serves what it served before. Triton notices at the next explicit load.
+
+    Args:
+        store: The model repository.
+        export: What is published.
+        runtime: Triton's backend that serves it.
+        model_name: Name in the repository.
+        config: How Triton runs it.
+        sign_off: Of the export's files in this runtime.
+        thresholds: Such as ``{"confidence": 0.31}``; by default those that the export was made with.
 
     Raises:
         GateError: If the export is not approved for ``runtime``.
@@ -75,12 +92,15 @@ def promote(
         ConflictError: If somebody else's promotion was faster.
         StorageError: If the store fails.
     """
-    candidate = _Candidate(export, runtime, check_name(model_name), config, check_sign_off(sign_off, export, runtime))
-    live = read_live(store, model_name)
-    if live and (record := _served_already(store, candidate, live)):
-        return _promotion(store, candidate, record, created=False)
-    record = _claim(store, candidate, live)
-    _upload(store, candidate, record)
+    check_name(model_name)
+    approved = check_sign_off(sign_off, export, runtime)
+    with _with_thresholds(export, thresholds) as served:
+        candidate = _Candidate(served, runtime, model_name, config, approved, read_card(export.path))
+        live = read_live(store, model_name)
+        if live and (record := _served_already(store, candidate, live)):
+            return _promotion(store, candidate, record, created=False)
+        record = _claim(store, candidate, live)
+        _upload(store, candidate, record)
     verify_version(store, record)
     before = history(store, model_name)
     commit(store, model_name, candidate.texts(record.version)[CONFIG].decode(), replacing=live)
@@ -88,30 +108,51 @@ def promote(
     return _promotion(store, candidate, record, created=True)
 
 
+@contextlib.contextmanager
+def _with_thresholds(export: Export, thresholds: Thresholds) -> Iterator[Export]:
+    """Yield the export with these thresholds in its files: itself if it has them, else a copy for the time being."""
+    if all(export.thresholds.get(name) == value for name, value in thresholds.items()):
+        yield export
+        return
+    with tempfile.TemporaryDirectory(prefix="fettle-promote-") as folder:
+        yield set_thresholds(export, Path(folder), **thresholds)
+
+
 @dataclass(frozen=True)
 class _Candidate:
-    """What is to be promoted, and what it will look like under a version's number."""
+    """What is to be promoted, and what it will look like under a version's number; ``card`` is the export's."""
 
-    export: Export
+    served: Export
     runtime: str
     name: str
     config: ServeConfig
     sign_off: SignOff
+    card: Card
 
     @cached_property
-    def card(self) -> Card:
-        return read_card(self.export.path)
+    def digests(self) -> dict[str, str]:
+        """Of the model's files."""
+        return file_digests(self.served)
 
     def texts(self, version: int) -> dict[str, bytes]:
         """Return the small files that go beside the model."""
-        config = config_of(self.export, self.runtime, name=self.name, version=version, serve=self.config)
-        labels = "".join(" ".join(label.splitlines()) + "\n" for label in self.export.classes)
-        return {LABELS: labels.encode(), CONFIG: config.render().encode()}
+        config = config_of(self.served, self.runtime, name=self.name, version=version, serve=self.config)
+        labels = label_file(self.served)
+        return {CONFIG: config.render().encode(), **({} if labels is None else {LABELS: labels})}
 
     def record(self, version: int, *, previous: int | None) -> Record:
-        digests = {name: "sha256:" + hashlib.sha256(data).hexdigest() for name, data in self.texts(version).items()}
-        digests |= self.sign_off.files
-        return Record(self.name, version, self.runtime, digests, self.sign_off, now(), previous, self.card.brief())
+        texts = self.texts(version).items()
+        return Record(
+            model=self.name,
+            version=version,
+            runtime=self.runtime,
+            digests={name: "sha256:" + hashlib.sha256(data).hexdigest() for name, data in texts} | self.digests,
+            sign_off=self.sign_off,
+            at=now(),
+            previous=previous,
+            lineage=self.card.brief(),
+            thresholds=self.served.thresholds,
+        )
 
 
 def _served_already(store: Store, candidate: _Candidate, live: Live) -> Record | None:
@@ -138,7 +179,7 @@ def _claim(store: Store, candidate: _Candidate, live: Live | None) -> Record:
 
 def _upload(store: Store, candidate: _Candidate, record: Record) -> None:
     folder = f"{candidate.name}/{record.version}"
-    for file in candidate.export.files:
+    for file in candidate.served.files:
         store.upload(file, f"{folder}/{file.name}")
     for name, data in candidate.texts(record.version).items():
         store.write(f"{folder}/{name}", data)
@@ -155,4 +196,5 @@ def _promotion(store: Store, candidate: _Candidate, record: Record, *, created: 
         export=candidate.card.digest,
         created=created,
         previous=record.previous,
+        thresholds=record.thresholds,
     )

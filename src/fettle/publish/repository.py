@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from fettle.errors import ArtifactError
+from fettle.evaluate.predictions import Thresholds
 from fettle.publish.approval import SignOff
 from fettle.publish.config import served_version
 from fettle.storage import ConflictError, Store
@@ -26,6 +27,7 @@ class Record:
         digests: Of every other file in the version's folder, by name.
         previous: The version that was live before, to which a rollback returns.
         lineage: Brief of the export's card, with its parents.
+        thresholds: Constants in the model's graph.
     """
 
     model: str
@@ -36,6 +38,7 @@ class Record:
     at: str
     previous: int | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

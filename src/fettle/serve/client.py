@@ -1,12 +1,11 @@
-"""A thin client of any KServe v2 server: pictures in, labelled probabilities out."""
+"""A thin client of any KServe v2 server: photographs in, what the model says of them out."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import tritonclient.grpc
@@ -15,31 +14,23 @@ from geventhttpclient.response import HTTPParseError
 from tritonclient.utils import InferenceServerException
 
 from fettle.data.decode import UnreadableImageError, decode
-from fettle.data.resize import resize
+from fettle.data.resize import Placement, resize
 from fettle.errors import DataError, ServeError
-from fettle.publish.config import RESIZE
+from fettle.serve.description import Description
+from fettle.serve.predictions import Prediction, Source, find_reader
 
 Protocol = Literal["http", "grpc"]
 UNREACHABLE = (OSError, HTTPParseError)
 MODULES: dict[str, ModuleType] = {"http": tritonclient.http, "grpc": tritonclient.grpc}
+MOST_CLASSES = 1_000_000  # Triton gives those that there are
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one batch: probabilities (N, C) float32, and the version that answered."""
+    """What came back for one batch: the outputs by name, each (N, ...), and the version that answered."""
 
-    probabilities: np.ndarray
-    version: str
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of one image; ``probabilities`` by label."""
-
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    model: str
+    outputs: Mapping[str, np.ndarray]
     version: str
 
 
@@ -63,7 +54,6 @@ class Client:
         self._module = MODULES[protocol]
         limits = {"connection_timeout": timeout, "network_timeout": timeout} if protocol == "http" else {}
         self.raw = self._module.InferenceServerClient(endpoint, **limits)
-        self._labels: dict[str, tuple[str, ...]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -74,21 +64,20 @@ class Client:
     def close(self) -> None:
         self.raw.close()
 
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The model's configuration, as JSON."""
-        if self.protocol == "http":
-            return dict(self._ask("get_model_config", self.model))
-        return dict(self._ask("get_model_config", self.model, as_json=True)["config"])
+    def describe(self) -> Description:
+        """Return what a client must know of the live version.
 
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(S, S, 3), the shape of one image."""
-        return tuple(int(size) for size in self.config["input"][0]["dims"])
-
-    @property
-    def max_batch(self) -> int:
-        return int(self.config["max_batch_size"])
+        Raises:
+            ServeError: If the server cannot be reached, or has no such model.
+        """
+        if self.protocol == "grpc":
+            raw = self._ask("get_model_config", self.model, as_json=True)["config"]
+        else:
+            raw = self._ask("get_model_config", self.model)
+        described = Description.read(raw)
+        if described.by_class and not described.classes:
+            return replace(described, classes=self._ask_classes(described, described.by_class))
+        return described
 
     def infer(self, images: np.ndarray, *, version: str = "") -> Answer:
         """Ask the model once.
@@ -100,59 +89,75 @@ class Client:
         Raises:
             ServeError: If the server cannot be reached, or refuses.
         """
-        output, version = self._infer(images, version=version)
-        return Answer(output, version)
+        return self._infer(images, version=version)
 
-    def predict(self, images: np.ndarray) -> tuple[Prediction, ...]:
-        """Return a prediction for each image (N, S, S, 3) uint8; larger N go in several batches."""
-        starts = range(0, len(images), self.max_batch)
-        answers = [self._labelled(images[start : start + self.max_batch]) for start in starts]
-        return tuple(self._prediction(row, answer.version) for answer in answers for row in answer.probabilities)
+    def predict(self, photos: Sequence[np.ndarray] | np.ndarray) -> tuple[Prediction, ...]:
+        """Say what the model sees on photographs (H, W, 3) uint8 RGB, upright, of any and of mixed sizes.
+
+        They are made square as the model was trained; many go in several batches. Boxes are in a photograph's pixels.
+
+        Raises:
+            ServeError: If a photograph is none, or the server cannot be reached or refuses.
+        """
+        return self._predict(photos, _checked)
 
     def predict_files(self, paths: Sequence[Path]) -> tuple[Prediction, ...]:
-        """Open pictures of any size, resize them as the model was trained, and predict.
+        """Open photographs, turn them upright, and predict.
 
         Raises:
             DataError: If one cannot be read as a picture.
+            ServeError: If the server cannot be reached or refuses.
         """
-        mode = self.config.get("parameters", {}).get(RESIZE, {}).get("string_value", "squash")
-        size = self.image_shape[0]
-        return self.predict(np.stack([resize(_pixels(path), size, mode) for path in paths]))
+        return self._predict(paths, _pixels)
 
-    def _labelled(self, images: np.ndarray) -> Answer:
-        """Return the answer of a version whose class names are known; a version may be replaced while we ask."""
-        answer = self.infer(images)
-        while answer.version not in self._labels:
-            if self._learn_labels() != answer.version:
-                answer = self.infer(images)
-        return answer
+    def _predict(self, items: Sequence[T] | np.ndarray, load: Callable[[T], np.ndarray]) -> tuple[Prediction, ...]:
+        """Ask batch by batch; where the version was replaced meanwhile, look at the new one and ask that."""
+        found: list[Prediction] = []
+        served = self.describe()
+        while len(found) < len(items):
+            photos = [load(item) for item in items[len(found) : len(found) + served.max_batch]]
+            try:
+                found += self._predict_batch(photos, served)
+            except ServeError:
+                before, served = served, self.describe()
+                if served == before:
+                    raise
+        return tuple(found)
 
-    def _learn_labels(self) -> str:
-        """Ask for the class names, by Triton's classification extension, and return the version that told them."""
-        blank = np.zeros((1, *self.image_shape), np.uint8)
-        classes = int(self.config["output"][0]["dims"][0])
-        rows, version = self._infer(blank, class_count=classes)
-        fields = [row.decode().split(":", 2) for row in rows.reshape(-1)]
+    def _predict_batch(self, photos: Sequence[np.ndarray], served: Description) -> list[Prediction]:
+        read, size = find_reader(served.task, self.model), served.image_shape[0]
+        squares = np.stack([resize(photo, size, served.resize) for photo in photos])
+        answer = self._infer(squares, version=served.version)
+        source = Source(self.model, answer.version, served.classes)
+        predictions = []
+        for row, photo in enumerate(photos):
+            height, width = photo.shape[:2]
+            outputs = {name: values[row] for name, values in answer.outputs.items()}
+            predictions.append(read(outputs, Placement.of(width, height, size, served.resize), source))
+        return predictions
+
+    def _ask_classes(self, served: Description, output: str) -> tuple[str, ...]:
+        """Ask for the class names of a version whose parameters lack them, by Triton's classification extension."""
+        blank = np.zeros((1, *served.image_shape), np.uint8)
+        top = self._module.InferRequestedOutput(output, class_count=MOST_CLASSES)
+        answer = self._infer(blank, version=served.version, outputs=[top])
+        fields = [row.decode().split(":", 2) for row in answer.outputs[output].reshape(-1)]
         names = {int(index): (name[0] if name else index) for _, index, *name in fields}
-        self._labels[version] = tuple(names[index] for index in range(classes))
-        return version
+        return tuple(names[index] for index in sorted(names))
 
-    def _infer(self, images: np.ndarray, *, version: str = "", class_count: int = 0) -> tuple[np.ndarray, str]:
+    def _infer(self, images: np.ndarray, *, version: str, outputs: Sequence[Any] | None = None) -> Answer:
         tensor = self._module.InferInput("image", list(images.shape), "UINT8")
         try:
             tensor.set_data_from_numpy(np.ascontiguousarray(images))
         except InferenceServerException as error:
             raise ServeError(f"`images` must be uint8, got {images.dtype} ({error.message()}).") from None
-        output = self._module.InferRequestedOutput("probabilities", class_count=class_count)
-        result = self._ask("infer", self.model, [tensor], model_version=version, outputs=[output])
+        result = self._ask("infer", self.model, [tensor], model_version=version, outputs=outputs)
         response = result.get_response()
-        found = response["model_version"] if self.protocol == "http" else response.model_version
-        return result.as_numpy("probabilities"), str(found)
-
-    def _prediction(self, row: np.ndarray, version: str) -> Prediction:
-        probabilities = dict(zip(self._labels[version], map(float, row), strict=True))
-        label = max(probabilities, key=probabilities.__getitem__)
-        return Prediction(label, probabilities[label], probabilities, self.model, version)
+        if self.protocol == "grpc":
+            names, found = [output.name for output in response.outputs], response.model_version
+        else:
+            names, found = [output["name"] for output in response["outputs"]], response["model_version"]
+        return Answer({name: result.as_numpy(name) for name in names}, str(found))
 
     def _ask(self, method: str, *args: Any, **options: Any) -> Any:
         if self.protocol == "grpc":
@@ -173,3 +178,9 @@ def _pixels(path: Path) -> np.ndarray:
         return decode(path).pixels
     except UnreadableImageError as error:
         raise DataError(f"{path} {error}.") from None
+
+
+def _checked(photo: np.ndarray) -> np.ndarray:
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        raise ServeError(f"A photograph must be uint8 of shape (H, W, 3), got {photo.dtype} {photo.shape}.")
+    return photo

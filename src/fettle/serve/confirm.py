@@ -2,21 +2,25 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
 from fettle.data import Subset
 from fettle.errors import ServeError
-from fettle.hardware import passport
+from fettle.evaluate.predictions import Thresholds
 from fettle.serve.client import Client, Protocol
+from fettle.serve.compare import COMPARERS, Comparison, Outputs, Tolerances
 
 SIZES = (1, 2, 3, 5, 8, 13)
-# One engine on one machine was measured to give the same bits in any batch, save dynamic INT8, whose scales are
-# taken over the whole batch. Other machines have other kernels, which round otherwise in the lower precisions.
-TOLERANCES = {"float32": 1e-5, "fp16": 5e-3, "bf16": 1e-2, "int8": 3e-2}
+# Measure -> how a difference of it is written.
+UNITS: Mapping[str, str] = MappingProxyType(
+    {"probability": "{:.1g}", "box": "{:.2g} px", "score": "{:.1g}", "unpaired": "{:.0f}"}
+)
 
 
 @dataclass(frozen=True)
@@ -24,26 +28,25 @@ class ProtocolCheck:
     """All images through one protocol.
 
     Attributes:
-        max_difference: Largest difference of a probability to the offline one.
-        agreement: Share of images whose most probable class is the offline one.
+        differences: The largest to the offline answers, by measure.
+        agreement: Share of images whose labels are the offline ones.
         images_per_second: With the client and the server on this machine.
     """
 
     requests: int
     images: int
-    max_difference: float
+    differences: Mapping[str, float]
     agreement: float
     images_per_second: float
 
 
 @dataclass(frozen=True)
 class Example:
-    """One image and what Triton said of it; ``truth`` is its label in the data set."""
+    """One image and what Triton said of it, in words; ``truth`` is what the data set says."""
 
     image: str
     truth: str
-    label: str
-    probability: float
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -53,72 +56,68 @@ class Confirmation:
     words: str
     model: str
     version: int
-    tolerance: float
-    max_difference: float
+    task: str
+    tolerances: Mapping[str, float]
     checks: Mapping[Protocol, ProtocolCheck]
     example: Example
 
 
-def tolerance_of(runtime: str, precision: str) -> float:
-    """Return how much a probability may differ; OpenVINO runs float models in bf16 where the CPU has it."""
-    if runtime == "openvino" and precision == "float32" and passport().native_bf16:
-        precision = "bf16"
-    return TOLERANCES[precision]
+@dataclass(frozen=True)
+class Expectation:
+    """The offline answers to a subset, and how near the served ones must be.
+
+    Attributes:
+        task: What the model does.
+        version: The version that must answer.
+        outputs: By name, each (N, ...), computed offline in the same runtime.
+        tolerances: Largest allowed difference by measure.
+        thresholds: Those of the served file.
+    """
+
+    task: str
+    version: int
+    outputs: Outputs
+    tolerances: Tolerances
+    thresholds: Thresholds = field(default_factory=dict)
+
+    def compare(self, served: Outputs) -> Comparison:
+        return COMPARERS[self.task].compare(served, self.outputs, self.tolerances, self.thresholds)
+
+    def broken(self, differences: Mapping[str, float]) -> dict[str, float]:
+        """Return what is beyond its tolerance; what is not a number is."""
+        return {name: value for name, value in differences.items() if not value <= self.tolerances[name]}
 
 
 def confirm(
-    endpoints: Mapping[Protocol, str],
-    model: str,
-    subset: Subset,
-    expected: np.ndarray,
-    classes: Sequence[str],
-    *,
-    version: int,
-    tolerance: float,
+    endpoints: Mapping[Protocol, str], model: str, subset: Subset, classes: Sequence[str], expected: Expectation
 ) -> Confirmation:
-    """Send all images of ``subset`` through each protocol and compare with the ``expected`` probabilities.
+    """Send all images of ``subset`` through each protocol and compare the answers with those that are expected.
 
     Args:
         endpoints: ``host:port`` by protocol.
         model: Name in the repository.
-        subset: Images and labels.
-        expected: (N, C) float32, computed offline in the same runtime.
+        subset: Images and the truth.
         classes: Names by index.
-        version: The version that must answer.
-        tolerance: Largest allowed difference of a probability.
+        expected: Answers to the images of ``subset``.
 
     Raises:
         ServeError: If a request fails, another version answers, or an answer differs by more.
     """
     checks = {
-        protocol: check_protocol(
-            endpoint, protocol, model, subset.images, expected, version=version, tolerance=tolerance
-        )
+        protocol: check_protocol(endpoint, protocol, model, subset, expected)
         for protocol, endpoint in endpoints.items()
     }
-    protocol, endpoint = next(iter(endpoints.items()))
-    with Client(endpoint, model, protocol=protocol) as client:
-        answer = client.predict(subset.images[:1])[0]
-    example = Example(subset.paths[0], classes[subset.labels[0]], answer.label, answer.probability)
-    worst = max(check.max_difference for check in checks.values())
+    worst = {name: max(check.differences[name] for check in checks.values()) for name in expected.tolerances}
+    example = _example(endpoints, model, subset, TRUTHS[expected.task](subset, classes))
     words = (
-        f"{model} version {version} gives the offline answers to all {len(expected)} test images over "
-        f"{' and '.join(checks)} (largest difference {worst:.1g}); {example.image} is {example.label} "
-        f"({example.probability:.1%})."
+        f"{model} version {expected.version} gives the offline answers to all {len(subset)} test images over "
+        f"{' and '.join(checks)} (largest difference: {in_words(worst)}); {example.image} is {example.answer}."
     )
-    return Confirmation(words, model, version, tolerance, worst, checks, example)
+    return Confirmation(words, model, expected.version, expected.task, expected.tolerances, checks, example)
 
 
 def check_protocol(
-    endpoint: str,
-    protocol: Protocol,
-    model: str,
-    images: np.ndarray,
-    expected: np.ndarray,
-    *,
-    version: int,
-    tolerance: float,
-    concurrency: int = 8,
+    endpoint: str, protocol: Protocol, model: str, subset: Subset, expected: Expectation, *, concurrency: int = 8
 ) -> ProtocolCheck:
     """Send every image in batches of mixed sizes from several threads and compare the answers.
 
@@ -126,44 +125,52 @@ def check_protocol(
         endpoint: ``host:port``.
         protocol: ``http`` or ``grpc``.
         model: Name in the repository.
-        images: (N, S, S, 3) uint8.
-        expected: (N, C) float32 probabilities, computed offline in the same runtime.
-        version: The version that must answer.
-        tolerance: Largest allowed difference of a probability.
+        subset: The images.
+        expected: Answers to them.
         concurrency: Threads with a connection each.
 
     Raises:
         ServeError: If a request fails, another version answers, or an answer differs by more.
     """
     with Client(endpoint, model, protocol=protocol) as client:
-        batches = list(mixed_batches(len(images), client.max_batch))
+        batches = list(mixed_batches(len(subset), client.describe().max_batch))
 
     def work(mine: list[slice]) -> None:
         with Client(endpoint, model, protocol=protocol) as client:
             for rows in mine:
-                answer = client.infer(images[rows])
-                if answer.version != str(version):
-                    raise ServeError(f"{model} at {endpoint}: version {answer.version} answers, not {version}.")
-                answers[rows] = answer.probabilities
+                answer = client.infer(subset.images[rows])
+                if answer.version != str(expected.version):
+                    raise ServeError(
+                        f"{model} at {endpoint}: version {answer.version} answers, not {expected.version}."
+                    )
+                _fill(answers, rows, answer.outputs, f"{model} version {answer.version}")
 
-    answers, start = np.full(expected.shape, np.nan, np.float32), time.perf_counter()
+    answers = {name: np.empty_like(values) for name, values in expected.outputs.items()}
+    start = time.perf_counter()
     with ThreadPoolExecutor(concurrency) as pool:
         list(pool.map(work, [batches[each::concurrency] for each in range(concurrency)]))
     seconds = time.perf_counter() - start
-    check = ProtocolCheck(
-        requests=len(batches),
-        images=len(images),
-        max_difference=float(np.abs(answers - expected).max()),
-        agreement=float((answers.argmax(1) == expected.argmax(1)).mean()),
-        images_per_second=round(len(images) / seconds, 1),
-    )
-    if not check.max_difference <= tolerance:  # not a number is no answer either
+    comparison = expected.compare(answers)
+    if broken := expected.broken(comparison.differences):
+        allowed = in_words({name: expected.tolerances[name] for name in broken})
+        other = [path for path, same in zip(subset.paths, comparison.same, strict=True) if not same]
         raise ServeError(
-            f"{model} version {version} over {protocol}: a probability differs by {check.max_difference:.2g} from the "
-            f"offline one, {tolerance:.2g} is allowed ({check.agreement:.1%} of the labels agree). "
-            "Roll back with `fettle rollback`."
+            f"{model} version {expected.version} over {protocol} differs from the offline answers by "
+            f"{in_words(broken)}; allowed is {allowed}. {len(other)} of {len(subset)} images have other labels"
+            f"{f', such as {other[0]}' if other else ''}. Roll back with `fettle rollback`."
         )
-    return check
+    return ProtocolCheck(
+        requests=len(batches),
+        images=len(subset),
+        differences=comparison.differences,
+        agreement=float(comparison.same.mean()),
+        images_per_second=round(len(subset) / seconds, 1),
+    )
+
+
+def in_words(differences: Mapping[str, float]) -> str:
+    """Return differences by measure in words."""
+    return ", ".join(f"{name} {UNITS[name].format(value)}" for name, value in differences.items())
 
 
 def mixed_batches(count: int, largest: int) -> Iterator[slice]:
@@ -174,3 +181,40 @@ def mixed_batches(count: int, largest: int) -> Iterator[slice]:
         end = min(start + next(sizes), count)
         yield slice(start, end)
         start = end
+
+
+def _fill(answers: Mapping[str, np.ndarray], rows: slice, outputs: Outputs, name: str) -> None:
+    """Put the answer to some rows in its place."""
+    for output, place in answers.items():
+        found = outputs.get(output)
+        if found is None or found.shape != place[rows].shape:
+            got = "nothing" if found is None else found.shape
+            raise ServeError(f"{name} answers {got} as {output!r}, not {place[rows].shape}: promote the model again.")
+        place[rows] = found
+
+
+def _example(endpoints: Mapping[Protocol, str], model: str, subset: Subset, truths: Sequence[str]) -> Example:
+    """Ask about the first image that holds something."""
+    row = next((row for row, truth in enumerate(truths) if truth != NOTHING), 0)
+    protocol, endpoint = next(iter(endpoints.items()))
+    with Client(endpoint, model, protocol=protocol) as client:
+        answer = client.predict(subset.images[row : row + 1])[0]
+    return Example(subset.paths[row], truths[row], answer.words)
+
+
+def _label_truths(subset: Subset, classes: Sequence[str]) -> list[str]:
+    return [classes[label] for label in subset.labels]
+
+
+def _box_truths(subset: Subset, classes: Sequence[str]) -> list[str]:
+    """Return how many boxes of each class an image has, such as ``2 pore, 1 scratch``."""
+    counts = [Counter(subset.boxes.of(row)[1].tolist()) for row in range(len(subset))]
+    return [
+        ", ".join(f"{count} {classes[label]}" for label, count in sorted(each.items())) or NOTHING for each in counts
+    ]
+
+
+NOTHING = "nothing"
+TRUTHS: Mapping[str, Callable[[Subset, Sequence[str]], list[str]]] = MappingProxyType(
+    {"classify": _label_truths, "detect": _box_truths}
+)

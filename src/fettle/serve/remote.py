@@ -47,6 +47,6 @@ def _answering(endpoint: str, model: str) -> str:
     """Return the version that answers, or why none does."""
     try:
         with Client(endpoint, model) as client:
-            return client.infer(np.zeros((1, *client.image_shape), np.uint8)).version
+            return client.infer(np.zeros((1, *client.describe().image_shape), np.uint8)).version
     except ServeError as error:
         return str(error)

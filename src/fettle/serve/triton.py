@@ -121,7 +121,7 @@ class LocalTriton:
         """
         self.check()
         with self.client(model) as client:
-            return client.infer(np.zeros((1, *client.image_shape), np.uint8)).version
+            return client.infer(np.zeros((1, *client.describe().image_shape), np.uint8)).version
 
     def check(self) -> None:
         """Raise :class:`ServeError` with the last words of a server that has died."""

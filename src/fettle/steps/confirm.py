@@ -10,16 +10,18 @@ from fettle.card import Artifact
 from fettle.data import open_dataset
 from fettle.errors import ArtifactError
 from fettle.evaluate import results
+from fettle.evaluate.predictions import read_predictions
 from fettle.evaluate.results import METRICS, Validation
+from fettle.evaluate.tasks import served_answers
 from fettle.publish import Promotion
 from fettle.serve.client import Protocol
+from fettle.serve.compare import COMPARERS
+from fettle.serve.confirm import Expectation
 from fettle.serve.confirm import confirm as check
-from fettle.serve.confirm import tolerance_of
 from fettle.serve.remote import await_version, remote_endpoints
 from fettle.serve.triton import LocalTriton
 from fettle.spec import ServeConfig
 from fettle.steps.promote import PROMOTION, refuse
-from fettle.steps.validate import read_predictions
 
 log = logging.getLogger("fettle")
 CONFIRMATION = "confirmation.json"
@@ -44,25 +46,27 @@ def confirm(promotion: Path, validations: Sequence[Path], dataset: Path, out: Pa
     promoted = Artifact.open(promotion, kind="promotion")
     done = results.load(promotion / PROMOTION, Promotion)
     offline = _validation_of(done, validations)
-    precision = results.load(offline.path / METRICS, Validation).precision
-    expected, _ = read_predictions(offline.path)
     data = open_dataset(dataset)
     with _endpoints(done, serve) as endpoints:
-        confirmation = check(
-            endpoints,
-            done.model,
-            data.subset("test"),
-            expected,
-            data.classes,
-            version=done.version,
-            tolerance=tolerance_of(done.runtime, precision),
-        )
+        confirmation = check(endpoints, done.model, data.subset("test"), data.classes, _expected(done, offline))
     log.info("%s", confirmation.words)
     parents = {"promotion": promoted.card, "validation": offline.card, "dataset": data.artifact.card}
     with card.create(out, kind="confirmation", name=done.model, config=serve.to_json(), parents=parents) as draft:
         results.save(draft.path / CONFIRMATION, confirmation)
-        draft.summary.update(words=confirmation.words, version=done.version, max_difference=confirmation.max_difference)
+        draft.summary.update(words=confirmation.words, version=done.version)
     return Artifact.open(out, kind="confirmation", verify=False)
+
+
+def _expected(done: Promotion, offline: Artifact) -> Expectation:
+    """Return what the validated file answers with the thresholds that it was promoted with."""
+    told = results.load(offline.path / METRICS, Validation)
+    return Expectation(
+        task=told.task,
+        version=done.version,
+        outputs=served_answers(told.task, read_predictions(offline.path), done.thresholds),
+        tolerances=COMPARERS[told.task].tolerances(done.runtime, told.precision),
+        thresholds=done.thresholds,
+    )
 
 
 def _validation_of(promotion: Promotion, validations: Sequence[Path]) -> Artifact:

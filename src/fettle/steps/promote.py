@@ -66,6 +66,7 @@ def promote(
         model_name=serve.model_name or name,
         config=serve,
         sign_off=approval or approve_by_gates(export, candidate),
+        thresholds=candidate.thresholds,
     )
     log.info("%s is version %d of %s", candidate.name, promotion.version, promotion.model)
     parents = {"selection": chosen.card, "export": card.read_card(export.path)}
