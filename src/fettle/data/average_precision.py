@@ -61,7 +61,7 @@ class Matches:
     @property
     def hits(self) -> NDArray[np.bool_]:
         """(N, K): the detection has found a box of its class with IoU .5 or more."""
-        return self.matched[IOU_50] >= 0
+        return np.asarray(self.matched[IOU_50] >= 0)
 
     @cached_property
     def best(self) -> OperatingPoint:
@@ -117,7 +117,7 @@ def coco_evaluate(
         precision=precision[IOU_50, :, :, 0].T,
         scores=scores,
         valid=valid,
-        matched=matched.reshape(-1, *labels.shape),
+        matched=matched.reshape(len(precision), *labels.shape),
         boxes=len(truth.labels),
     )
 

@@ -49,8 +49,8 @@ class Evidence:
     @cached_property
     def outcome(self) -> Outcome:
         """The answers beside the truth, for comparison with another candidate's."""
-        validation = self.validation
-        return TASKS[validation.task].outcome(self.predictions, validation.thresholds, len(validation.classes))
+        validation, task = self.validation, TASKS[self.validation.task]
+        return task.outcome(task.study(self.predictions, len(validation.classes)), validation.thresholds)
 
     @cached_property
     def origins(self) -> frozenset[str]:

@@ -76,6 +76,37 @@ def paired_difference(
     )
 
 
+def resampled_difference(
+    estimate: float,
+    samples: np.ndarray,
+    *,
+    gained: np.ndarray,
+    lost: np.ndarray,
+    max_drop: float,
+    confidence: float,
+) -> PairedDifference:
+    """Return the percentile bootstrap of a detector's score less another's, in resamples of the same images.
+
+    Args:
+        estimate: The difference on all images.
+        samples: (R,) the difference in each resample; NaN where it is not defined.
+        gained: (M,) bool: objects that only the candidate finds.
+        lost: (M,) bool: objects that only the baseline finds.
+        max_drop: The drop whose probability is wanted.
+        confidence: Of the interval.
+    """
+    known = samples[~np.isnan(samples)]
+    low, high = np.quantile(known, tails(confidence))
+    return PairedDifference(
+        interval=Interval(float(estimate), float(low), float(high), confidence),
+        gained=int(gained.sum()),
+        lost=int(lost.sum()),
+        probability=float((known >= -max_drop - 1e-9).mean()),
+        max_drop=max_drop,
+        unit="objects",
+    )
+
+
 def share_interval(hits: int, count: int, *, confidence: float = 0.95) -> Interval:
     """Return the Wilson score interval (Wilson 1927) of a share."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)

@@ -3,15 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from fettle.data import Subset
+from fettle.evaluate.box_outcome import BoxOutcome
+from fettle.evaluate.box_parity import box_parity
 from fettle.evaluate.classification import ClassificationMetrics, classification_metrics
 from fettle.evaluate.detection import DetectionMetrics
+from fettle.evaluate.detection_metrics import detection_metrics
+from fettle.evaluate.detections import cut, read_detections, truth_arrays
+from fettle.evaluate.operating_point import fit_confidence
 from fettle.evaluate.outcomes import ImageOutcome, Outcome
 from fettle.evaluate.parity import Parity, parity
-from fettle.evaluate.predict import check_probabilities
+from fettle.evaluate.predict import check_detections, check_probabilities
 from fettle.evaluate.predictions import Arrays, Thresholds
 
 
@@ -25,36 +31,49 @@ class Evaluation:
     Attributes:
         check: (outputs of the engine, number of classes, image size, name for messages) -> outputs by name.
         truth: What is true of a split.
-        fit: (predictions on val, thresholds of the export) -> thresholds to serve with.
-        metrics: (predictions, thresholds, classes) -> metrics.
+        study: (predictions, number of classes) -> what the next three take, so that it is worked out once.
+        fit: (study of val, thresholds of the export) -> thresholds to serve with.
+        metrics: (study, thresholds, classes) -> metrics.
+        outcome: (study, thresholds) -> what can be compared.
         parity: (predictions, thresholds, those of the reference) -> how far the answers are apart.
         answers: (predictions, thresholds) -> what the served file must answer, by output name.
-        outcome: (predictions, thresholds, number of classes) -> what can be compared.
     """
 
     check: Callable[[tuple[np.ndarray, ...], int, int, str], Arrays]
     truth: Callable[[Subset], Arrays]
-    fit: Callable[[Arrays, Thresholds], Thresholds]
-    metrics: Callable[[Arrays, Thresholds, Sequence[str]], ClassificationMetrics | DetectionMetrics]
+    study: Callable[[Arrays, int], Any]
+    fit: Callable[[Any, Thresholds], Thresholds]
+    metrics: Callable[[Any, Thresholds, Sequence[str]], ClassificationMetrics | DetectionMetrics]
+    outcome: Callable[[Any, Thresholds], Outcome]
     parity: Callable[[Arrays, Thresholds, Arrays, Thresholds], Parity]
     answers: Callable[[Arrays, Thresholds], Arrays]
-    outcome: Callable[[Arrays, Thresholds, int], Outcome]
 
 
 TASKS: Mapping[str, Evaluation] = MappingProxyType(
     {
         "classify": Evaluation(
-            check=lambda outputs, classes, _, name: {"probabilities": check_probabilities(outputs, classes, name=name)},
+            check=check_probabilities,
             truth=lambda subset: {"truth_labels": subset.labels},
+            study=lambda predictions, _: predictions,
             fit=lambda _, thresholds: thresholds,
             metrics=lambda found, _, classes: classification_metrics(
                 found["probabilities"], found["truth_labels"], classes
             ),
-            parity=lambda mine, _, theirs, __: parity(mine["probabilities"], theirs["probabilities"]),
-            answers=lambda found, _: {"probabilities": found["probabilities"]},
-            outcome=lambda found, _, __: ImageOutcome(
+            outcome=lambda found, _: ImageOutcome(
                 found["probabilities"].argmax(axis=1) == found["truth_labels"], found["truth_labels"]
             ),
+            parity=lambda mine, _, theirs, __: parity(mine["probabilities"], theirs["probabilities"]),
+            answers=lambda found, _: {"probabilities": found["probabilities"]},
+        ),
+        "detect": Evaluation(
+            check=check_detections,
+            truth=lambda subset: truth_arrays(subset.boxes),
+            study=read_detections,
+            fit=fit_confidence,
+            metrics=detection_metrics,
+            outcome=BoxOutcome,
+            parity=box_parity,
+            answers=cut,
         ),
     }
 )

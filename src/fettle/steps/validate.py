@@ -18,6 +18,7 @@ from fettle.evaluate.predictions import Arrays, Thresholds, read_predictions, sa
 from fettle.evaluate.results import Validation
 from fettle.evaluate.tasks import TASKS, Evaluation
 from fettle.export import Export, open_export
+from fettle.export.thresholds import FULL_CURVE, set_thresholds
 from fettle.runtimes import Engine, open_engine
 from fettle.spec import DetectionConfig
 
@@ -64,8 +65,9 @@ def validate(
     log.info("validate %s: %d test images", name, len(data.subset("test")))
     with _full_curve(exported, runtime, threads) as engine:
         test, val = (_predict(engine, task, data.subset(split), exported, name) for split in ("test", "val"))
+    studied, studied_val = (task.study(each, len(data.classes)) if each else None for each in (test, val))
     refit = detections is None or detections.refit
-    thresholds = task.fit(val, exported.thresholds) if refit and val else exported.thresholds
+    thresholds = task.fit(studied_val, exported.thresholds) if refit and val else exported.thresholds
     validation = Validation(
         candidate=name,
         recipe=name.removesuffix(f"-{runtime}"),
@@ -73,8 +75,8 @@ def validate(
         precision=exported.precision,
         task=exported.task,
         classes=exported.classes,
-        test=task.metrics(test, thresholds, exported.classes),
-        val=task.metrics(val, thresholds, exported.classes) if val else None,
+        test=task.metrics(studied, thresholds, exported.classes),
+        val=task.metrics(studied_val, thresholds, exported.classes) if val else None,
         reference=parents["reference"].name if reference is not None else None,
         parity=_parity(task, test, thresholds, reference),
         exported=exported.thresholds,
@@ -98,8 +100,14 @@ def _check(exported: Export, data: Dataset, runtime: str) -> None:
             f"{exported.path} knows the classes {', '.join(exported.classes)}, {data.artifact.path} has "
             f"{', '.join(data.classes)}: validate on the dataset that the model was trained on."
         )
-    if not len(data.subset("test")):
+    test = data.subset("test")
+    if not len(test):
         raise DataError(f"{data.artifact.path} has no test image: ingest it with `split.test` above 0.")
+    if not len(TASKS[exported.task].truth(test)["truth_labels"]):
+        raise DataError(
+            f"{data.artifact.path} has no object in its {len(test)} test images: nothing can be measured on them. "
+            "Annotate some, or split by another seed."
+        )
 
 
 @contextlib.contextmanager
@@ -107,10 +115,8 @@ def _full_curve(exported: Export, runtime: str, threads: int | None) -> Iterator
     """Open an engine; where the export has thresholds, of a copy that answers all it can."""
     with contextlib.ExitStack() as stack:
         if exported.thresholds:
-            from fettle.export.thresholds import FULL_CURVE, set_thresholds
-
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fettle-"))
-            exported = set_thresholds(exported, Path(folder) / "export", **FULL_CURVE)
+            exported = set_thresholds(exported, Path(folder), **FULL_CURVE)
         options = exported.runtime_options(runtime)
         yield stack.enter_context(open_engine(runtime, exported.file, threads=threads, options=options))
 
