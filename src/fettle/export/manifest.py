@@ -43,9 +43,11 @@ class Export:
         runtimes: Runtimes that can load it.
         options: Parameters that it needs in each, literally those of Triton's backend.
         input: The images, ``image`` uint8 (S, S, 3).
-        outputs: For ``classify``: ``probabilities`` float32 (C,).
+        outputs: For ``classify``: ``probabilities`` float32 (C,); for ``detect``, K being ``max_detections``:
+            ``boxes`` float32 (K, 4), ``scores`` float32 (K,), ``labels`` int32 (K,), ``count`` int32 (1,).
         resize: How a photograph becomes square: ``squash``, ``crop`` or ``pad``.
-        passport: For TensorRT, the device and version that the plan was built for.
+        passport: For TensorRT, the device and version that the plan was built for, and how.
+        thresholds: Constants of the graph that :func:`fettle.export.set_thresholds` can change, by name.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class Export:
     resize: str = "squash"
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     passport: Mapping[str, str] | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:

@@ -2,7 +2,9 @@
 
 import copy
 import logging
+import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,11 @@ import torch
 from torch import nn
 
 from fettle.errors import FettleError, OptimizeError
-from fettle.export.served import Served, find_head
+from fettle.export.served import Served, Tensors, find_head
 from fettle.export.tidy import tidy
 from fettle.models.architecture import Architecture
 from fettle.runtimes import open_engine
+from fettle.spec import DetectionConfig
 
 OPSET = 20
 MAX_BATCH = 1024
@@ -24,26 +27,37 @@ INPUT = "image"
 log = logging.getLogger("fettle")
 
 
-def export_onnx(model: nn.Module, architecture: Architecture, file: Path) -> None:
+def export_onnx(
+    model: nn.Module, architecture: Architecture, file: Path, *, detections: DetectionConfig | None = None
+) -> None:
     """Write ``model`` as an ONNX file that takes uint8 images and gives the task's answers.
 
-    The graph's input is ``image``, uint8 (N, S, S, 3) RGB with a dynamic batch; for ``classify`` its
-    output is ``probabilities``, float32 (N, C). The file is checked by ``onnx.checker``, simplified,
-    and compared with the network on random images. The same weights give the same bytes.
+    The graph's input is ``image``, uint8 (N, S, S, 3) RGB with a dynamic batch. For ``classify`` its output is
+    ``probabilities``, float32 (N, C); for ``detect`` see :func:`fettle.export.suppression.add_suppression`. The file
+    is checked by ``onnx.checker``, simplified, and compared with the network on random images. The same weights give
+    the same bytes.
 
     Args:
         model: Trained network; a copy is exported, from the CPU, in eval mode, in float32.
         architecture: Its task, input size and normalization.
         file: Where to write; the weights are inside the file.
+        detections: For ``detect``: the thresholds; by default those of the spec.
 
     Raises:
         OptimizeError: If weights are not finite, or the graph cannot be made or answers differently.
     """
-    head = find_head(architecture.task)
+    head, config = find_head(architecture.task), detections or DetectionConfig()
     check_finite(model)
     served = Served(copy.deepcopy(model).cpu().float(), architecture).eval()
-    onnx.save(tidy(_trace(served, architecture, list(head.outputs))), file)
-    check_parity(served, file, architecture.image_size)
+    traced = tidy(_trace(served, architecture, head.traced))
+    size = architecture.image_size
+    with tempfile.TemporaryDirectory() as folder:
+        network = Path(folder) / "network.onnx"
+        onnx.save(traced, network)
+        check_parity(served, network, size)
+        onnx.save(head.finish(traced, architecture, config), file)
+        # On the same candidates: nearly equal scores may change places between two runtimes.
+        check_parity(lambda images: head.reference(_ask(network, images), architecture, config), file, size)
 
 
 def check_finite(model: nn.Module) -> None:
@@ -57,27 +71,35 @@ def check_finite(model: nn.Module) -> None:
             raise OptimizeError(f"The weights {name!r} are not finite: train again, with a smaller learning rate.")
 
 
-def check_parity(served: Served, file: Path, size: int, *, tolerance: float = TOLERANCE) -> None:
-    """Compare the file with the network that it was made from, alone and in a batch.
+def check_parity(
+    reference: Callable[[torch.Tensor], Tensors], file: Path, size: int, *, tolerance: float = TOLERANCE
+) -> None:
+    """Compare the file with what it was made from, alone and in a batch.
 
     Raises:
-        OptimizeError: If an answer differs by more than ``tolerance``.
+        OptimizeError: If an answer differs by more than ``tolerance``, in units of the largest answer or 1.
     """
     images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     with torch.inference_mode():
-        expected = served(torch.from_numpy(images)).numpy()
+        expected = [output.numpy() for output in reference(torch.from_numpy(images))]
     with open_engine("onnxruntime", file) as engine:
-        batch = engine(images)[0]
-        single = np.concatenate([engine(image[None])[0] for image in images])
-    for answer in (batch, single):
-        difference = float(np.abs(answer - expected).max())
-        if not difference <= tolerance:  # also true of NaN
-            raise OptimizeError(
-                f"The exported graph differs from the network by {difference:.2g}, more than {tolerance:g}."
-            )
+        batch = engine(images)
+        single = [np.concatenate(parts) for parts in zip(*(engine(image[None]) for image in images), strict=True)]
+    for answers in (batch, single):
+        for wanted, answer in zip(expected, answers, strict=True):
+            difference = float(np.abs(answer - wanted).max()) / max(1.0, float(np.abs(wanted).max()))
+            if not difference <= tolerance:  # also true of NaN
+                raise OptimizeError(
+                    f"The exported graph differs from the network by {difference:.2g}, more than {tolerance:g}."
+                )
 
 
-def _trace(served: Served, architecture: Architecture, outputs: list[str]) -> onnx.ModelProto:
+def _ask(file: Path, images: torch.Tensor) -> Tensors:
+    with open_engine("onnxruntime", file) as engine:
+        return tuple(torch.from_numpy(output) for output in engine(images.numpy()))
+
+
+def _trace(served: Served, architecture: Architecture, outputs: tuple[str, ...]) -> onnx.ModelProto:
     size = architecture.image_size
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     try:
@@ -89,7 +111,7 @@ def _trace(served: Served, architecture: Architecture, outputs: list[str]) -> on
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=outputs,
+                output_names=list(outputs),
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=MAX_BATCH)},),
                 external_data=False,
                 verbose=False,

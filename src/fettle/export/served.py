@@ -4,11 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import onnx
 import torch
 from torch import nn
 
 from fettle.errors import OptimizeError
+from fettle.export.manifest import Tensor
+from fettle.export.reference import suppress
+from fettle.export.suppression import CANDIDATES, READERS, add_suppression
+from fettle.export.thresholds import detection_outputs
 from fettle.models.architecture import Architecture
+from fettle.spec import DetectionConfig
+
+Tensors = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -16,19 +24,36 @@ class Head:
     """What a task makes of the network's output.
 
     Attributes:
-        module: Builds the post-processing; its result has one tensor for each of ``outputs``.
-        outputs: Name -> shape of one example, given the number of classes.
+        module: Builds the post-processing that torch can trace.
+        traced: Names of its outputs.
+        outputs: The graph's outputs, of one example.
+        finish: Appends to the graph what torch cannot trace.
+        reference: The same in torch: outputs of ``module`` to the graph's.
+        thresholds: Constants of the graph that may be set after the export.
     """
 
     module: Callable[[], nn.Module]
-    outputs: Mapping[str, Callable[[int], tuple[int, ...]]]
+    traced: tuple[str, ...]
+    outputs: Callable[[Architecture, DetectionConfig], tuple[Tensor, ...]]
+    finish: Callable[[onnx.ModelProto, Architecture, DetectionConfig], onnx.ModelProto] = lambda model, *_: model
+    reference: Callable[[Tensors, Architecture, DetectionConfig], Tensors] = lambda outputs, *_: outputs
+    thresholds: tuple[str, ...] = ()
+
+
+def _probabilities(architecture: Architecture, _: DetectionConfig) -> tuple[Tensor, ...]:
+    return (Tensor("probabilities", "float32", (len(architecture.classes),)),)
 
 
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
-        "classify": Head(
-            lambda: nn.Softmax(dim=1),
-            {"probabilities": lambda classes: (classes,)},
+        "classify": Head(lambda: nn.Softmax(dim=1), ("probabilities",), _probabilities),
+        "detect": Head(
+            nn.Identity,
+            CANDIDATES,
+            lambda _, config: detection_outputs(config.max_detections),
+            lambda model, architecture, config: add_suppression(model, config, image_size=architecture.image_size),
+            lambda candidates, architecture, config: suppress(candidates, config, image_size=architecture.image_size),
+            tuple(READERS),
         ),
     }
 )
@@ -54,7 +79,7 @@ class Normalize(nn.Module):
 
 
 class Served(nn.Module):
-    """Pre-processing, network and the task's head as one module."""
+    """Pre-processing, network and what torch can trace of the task's head, as one module."""
 
     def __init__(self, model: nn.Module, architecture: Architecture) -> None:
         super().__init__()
@@ -62,9 +87,9 @@ class Served(nn.Module):
         self.model = model
         self.postprocess = find_head(architecture.task).module()
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.postprocess(self.model(self.preprocess(image)))
-        return answer
+    def forward(self, image: torch.Tensor) -> Tensors:
+        answer: torch.Tensor | Tensors = self.postprocess(self.model(self.preprocess(image)))
+        return (answer,) if isinstance(answer, torch.Tensor) else answer
 
 
 def find_head(task: str) -> Head:

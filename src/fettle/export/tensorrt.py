@@ -7,9 +7,10 @@ TensorRT 11 has no other way. That is why precision is no argument here.
 """
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
-from fettle.errors import HardwareError, OptimizeError
+from fettle.errors import ArtifactError, HardwareError, OptimizeError
 from fettle.export.manifest import Tensor
 from fettle.hardware import passport
 
@@ -49,7 +50,7 @@ def build_engine(
         timing_cache: Kernel timings of earlier builds; read where it is there, then written.
 
     Returns:
-        The passport of this device, without which the plan is of no use.
+        The passport of this device, without which the plan is of no use, and how the plan was built.
 
     Raises:
         HardwareError: If this machine cannot build engines.
@@ -78,7 +79,23 @@ def build_engine(
     file.write_bytes(plan)
     if timing_cache is not None:
         _replace(timing_cache, bytes(config.get_timing_cache().serialize()))
-    return device
+    return {**device, "max_batch": str(max_batch), "workspace_gb": str(workspace_gb)}
+
+
+def rebuild_engine(source: Path, file: Path, *, image: Tensor, passport: Mapping[str, str] | None) -> dict[str, str]:
+    """Build an engine as it was built before, which ``passport`` tells, from another ONNX file.
+
+    Raises:
+        ArtifactError: If the passport does not tell how.
+        HardwareError: If this machine cannot build engines.
+        OptimizeError: If TensorRT cannot take the graph, or finds no kernels for it.
+    """
+    try:
+        built = passport or {}
+        max_batch, workspace_gb = int(built["max_batch"]), float(built["workspace_gb"])
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"The passport {passport} does not say {error}: build the engine again.") from None
+    return build_engine(source, file, image=image, max_batch=max_batch, workspace_gb=workspace_gb)
 
 
 def _read(file: Path | None) -> bytes:

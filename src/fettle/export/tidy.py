@@ -4,6 +4,7 @@ import ast
 import logging
 from collections import Counter
 
+import numpy as np
 import onnx
 import onnxsim
 
@@ -23,6 +24,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     _name_nodes(model.graph)
     _pool_globally(model)
+    _expect_plainly(model.graph)
     _strip(model)
     model = _simplify(model)
     try:
@@ -93,3 +95,29 @@ def _pool_globally(model: onnx.ModelProto) -> None:
             del node.input[1:]
             node.op_type = "GlobalAveragePool"
             node.name = node.name.replace("/ReduceMean", "/GlobalAveragePool")
+
+
+def _expect_plainly(graph: onnx.GraphProto) -> None:
+    """Write the expectation over the bins 0, 1, 2, … (DFL, Li et al. 2020) as a weighted sum, which it is.
+
+    Ultralytics writes it as a convolution with those weights. Quantizers and OpenVINO's bfloat16 take that for a layer
+    of the network, and bins that are rounded so move a box by a pixel.
+    """
+    constants = {value.name: value for value in graph.initializer}
+    for index, node in reversed(list(enumerate(graph.node))):
+        weight = constants.get(node.input[1]) if node.op_type == "Conv" and len(node.input) == 2 else None
+        if weight is None or not _counts(onnx.numpy_helper.to_array(weight)):
+            continue
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), f"{node.name}/axes"))
+        terms, name = f"{node.name}/terms", node.name.removesuffix("/Conv")
+        bins = onnx.helper.make_node("Mul", [node.input[0], weight.name], [terms], name=f"{name}/Mul")
+        total = onnx.helper.make_node("ReduceSum", [terms, f"{node.name}/axes"], node.output, name=f"{name}/ReduceSum")
+        del graph.node[index]
+        graph.node.insert(index, total)
+        graph.node.insert(index, bins)
+
+
+def _counts(weight: np.ndarray) -> bool:
+    """Tell whether a kernel is (1, n, 1, 1) and holds 0, 1, … n - 1."""
+    bins = weight.size
+    return bins > 1 and weight.shape == (1, bins, 1, 1) and np.array_equal(weight.ravel(), np.arange(bins))

@@ -23,7 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from fettle.errors import OptimizeError
 from fettle.optimize.calibration import batches
-from fettle.optimize.nodes import float_nodes
+from fettle.optimize.nodes import float_nodes, onnx_graph
 from fettle.optimize.quiet import quiet
 from fettle.spec import QuantizeConfig
 
@@ -64,7 +64,7 @@ def quantize_onnx(
     Raises:
         OptimizeError: If no layer was quantized.
     """
-    names = [node.name for node in onnx.load(source, load_external_data=False).graph.node]
+    graph = onnx_graph(onnx.load(source).graph)
     options = {"CalibStridedMinMax": 1, "CalibTensorRangeSymmetric": False, **target["extra_options"]}
     with tempfile.TemporaryDirectory() as folder, quiet():
         ready = Path(folder) / "ready.onnx"
@@ -75,7 +75,7 @@ def quantize_onnx(
             _Reader(images),
             per_channel=True,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=float_nodes(names, config.keep_float),
+            nodes_to_exclude=float_nodes(graph, config.keep_float),
             calibrate_method=METHODS[config.calibration],
             **{**target, "extra_options": options},
         )
@@ -94,8 +94,7 @@ def quantize_onnx_dynamic(source: Path, file: Path, *, config: QuantizeConfig) -
     Raises:
         OptimizeError: If none has.
     """
-    names = [node.name for node in onnx.load(source, load_external_data=False).graph.node]
-    kept = float_nodes(names, config.keep_float)
+    kept = float_nodes(onnx_graph(onnx.load(source).graph), config.keep_float)
     # ConvInteger in ONNX Runtime takes unsigned weights only.
     with quiet():
         quantize_dynamic(source, file, weight_type=QuantType.QUInt8, nodes_to_exclude=kept)
@@ -105,7 +104,7 @@ def quantize_onnx_dynamic(source: Path, file: Path, *, config: QuantizeConfig) -
 def to_fp16(source: Path, file: Path, *, config: QuantizeConfig) -> None:
     """Write a copy that computes in float16; input, output, normalization and head stay as they are."""
     model = onnx.load(source)
-    kept = float_nodes([node.name for node in model.graph.node], config.keep_float)
+    kept = float_nodes(onnx_graph(model.graph), config.keep_float)
     half = float16.convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
     onnx.save(half, file)
 

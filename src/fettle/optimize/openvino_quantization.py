@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import openvino as ov
+from openvino import opset15 as opset
 
 from fettle.errors import OptimizeError
-from fettle.optimize.nodes import float_nodes
+from fettle.optimize.nodes import WEIGHTED, float_nodes, openvino_graph
 from fettle.optimize.quiet import quiet
 from fettle.spec import QuantizeConfig
 
@@ -42,13 +43,13 @@ def quantize_openvino(source: Path, file: Path, images: np.ndarray, *, config: Q
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
         model = ov.convert_model(source)
-        names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
+        kept = float_nodes(openvino_graph(model), config.keep_float)
         quantized = nncf.quantize(
             model,
             nncf.Dataset([image[None] for image in images]),
             subset_size=len(images),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=float_nodes(names, config.keep_float), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 activations_range_estimator_params=getattr(RangeEstimatorParametersSet, RANGES[config.calibration])
             ),
@@ -56,17 +57,22 @@ def quantize_openvino(source: Path, file: Path, images: np.ndarray, *, config: Q
     count = [node.get_type_name() for node in quantized.get_ops()].count("FakeQuantize")
     if count == 0:
         raise OptimizeError("No layer was quantized: `quantize.keep_float` keeps all of them in float.")
-    _save(quantized, file, half=False)
+    _save(quantized, file)
     return count
 
 
 def to_openvino_fp16(source: Path, file: Path) -> None:
-    """Write an IR whose weights are stored as float16; the arithmetic is the plugin's choice."""
+    """Write an IR whose layers have their weights stored as float16; the arithmetic is the plugin's choice."""
     with _no_telemetry():
-        _save(ov.convert_model(source), file, half=True)
+        model = ov.convert_model(source)
+    for node in model.get_ops():
+        if node.get_type_name() in WEIGHTED and node.input_value(1).get_node().get_type_name() == "Constant":
+            half = opset.constant(node.input_value(1).get_node().get_data().astype(np.float16))
+            node.input(1).replace_source_output(opset.convert(half, "f32").output(0))
+    _save(model, file)
 
 
-def _save(model: ov.Model, file: Path, *, half: bool) -> None:
+def _save(model: ov.Model, file: Path) -> None:
     """Write the same bytes for the same model."""
     # How it was converted (folders, versions) is no part of the model, nor are names that count on
     # through the life of the process, such as Constant_234851.
@@ -74,7 +80,7 @@ def _save(model: ov.Model, file: Path, *, half: bool) -> None:
         model.set_rt_info("", [key])
     for index, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(COUNTED.sub(rf"\1_{index}", node.get_friendly_name()))
-    ov.save_model(model, file, compress_to_fp16=half)
+    ov.save_model(model, file, compress_to_fp16=False)
 
 
 @contextlib.contextmanager

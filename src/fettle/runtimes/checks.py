@@ -1,6 +1,6 @@
 """What every engine checks of its options, its model and its images."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,22 @@ def check_images(images: np.ndarray, image_shape: tuple[int, ...]) -> None:
         raise ServeError(
             f"`images` must have shape (N, {', '.join(map(str, image_shape))}) with N >= 1, got {images.shape}."
         )
+
+
+def answers(outputs: Iterable[np.ndarray], count: int) -> tuple[np.ndarray, ...]:
+    """Return what a runtime gave: fractions as float32, whole numbers as int32.
+
+    Raises:
+        ServeError: If an output has not one row for each of ``count`` images.
+    """
+    found = tuple(np.asarray(output, _DTYPES[output.dtype.kind]) for output in outputs)
+    for output in found:
+        if output.ndim == 0 or len(output) != count:
+            raise ServeError(f"The model answered {output.shape} to {count} images: export it again, batch first.")
+    return found
+
+
+_DTYPES = {"f": np.float32, "i": np.int32, "u": np.int32, "b": np.int32}
 
 
 def reason(error: Exception) -> str:

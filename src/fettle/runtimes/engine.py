@@ -33,13 +33,13 @@ class Engine(Protocol):
     precision: str
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return the model's outputs, each (N, ...) float32 and owned by the caller.
+        """Return the model's outputs in their order, each (N, ...) float32 or int32 and owned by the caller.
 
         Args:
             images: (N, S, S, 3) uint8 RGB, N >= 1.
 
         Raises:
-            ServeError: If the dtype or the shape is another, or the runtime fails.
+            ServeError: If the dtype or the shape is another, the runtime fails, or an answer is missing.
         """
         ...
 

@@ -10,7 +10,14 @@ import numpy as np
 import onnxruntime as ort
 
 from fettle.errors import ArtifactError, ServeError, SpecError
-from fettle.runtimes.checks import check_images, check_option_names, check_signature, integer_option, reason
+from fettle.runtimes.checks import (
+    answers,
+    check_images,
+    check_option_names,
+    check_signature,
+    integer_option,
+    reason,
+)
 from fettle.runtimes.engine import Engine
 
 ERRORS_ONLY = 3
@@ -70,7 +77,7 @@ class OnnxRuntimeEngine(Engine):
             outputs = self._session.run(None, {self._input: images})
         except Exception as error:
             raise ServeError(f"ONNX Runtime failed on a batch of {len(images)} ({reason(error)}).") from None
-        return tuple(np.asarray(output, np.float32) for output in outputs)
+        return answers(outputs, len(images))
 
     def close(self) -> None:
         self._session = None

@@ -16,7 +16,14 @@ import openvino as ov
 from openvino import properties
 
 from fettle.errors import ArtifactError, ServeError, SpecError
-from fettle.runtimes.checks import check_images, check_option_names, check_signature, integer_option, reason
+from fettle.runtimes.checks import (
+    answers,
+    check_images,
+    check_option_names,
+    check_signature,
+    integer_option,
+    reason,
+)
 from fettle.runtimes.engine import Engine
 
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -69,7 +76,7 @@ class OpenVinoEngine(Engine):
             outputs = self._request.infer([images], share_inputs=True)
         except RuntimeError as error:
             raise ServeError(f"OpenVINO failed on a batch of {len(images)} ({reason(error)}).") from None
-        return tuple(np.asarray(output, np.float32) for output in outputs.values())
+        return answers(outputs.values(), len(images))
 
     def close(self) -> None:
         self._request = None

@@ -15,7 +15,7 @@ import tensorrt as trt
 import torch
 
 from fettle.errors import ArtifactError, HardwareError, ServeError
-from fettle.runtimes.checks import check_images, check_option_names, check_signature
+from fettle.runtimes.checks import answers, check_images, check_option_names, check_signature
 from fettle.runtimes.engine import Engine
 
 MANIFEST = "export.json"
@@ -56,7 +56,7 @@ class TensorRTEngine(Engine):
                 self._context.set_tensor_address(name, tensor.data_ptr())
             if not self._context.execute_async_v3(self._stream.cuda_stream):
                 raise ServeError(f"TensorRT failed on a batch of {len(images)}.")
-            return tuple(output.float().cpu().numpy() for output in outputs)
+            return answers((output.cpu().numpy() for output in outputs), len(images))
 
     def close(self) -> None:
         self._context = None

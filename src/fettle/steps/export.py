@@ -8,9 +8,12 @@ from fettle.export import Export, Tensor
 from fettle.export.onnx import INPUT, export_onnx
 from fettle.export.served import find_head
 from fettle.models import Architecture, load_model
+from fettle.spec import DetectionConfig
+
+DETECTIONS = DetectionConfig()
 
 
-def export(model: Path, out: Path, *, dataset: Path, recipe: str) -> Artifact:
+def export(model: Path, out: Path, *, dataset: Path, recipe: str, detections: DetectionConfig = DETECTIONS) -> Artifact:
     """Export ``model`` to ONNX, pre- and post-processing inside.
 
     Args:
@@ -18,6 +21,7 @@ def export(model: Path, out: Path, *, dataset: Path, recipe: str) -> Artifact:
         out: Where the ``export`` artifact is written.
         dataset: ``dataset`` artifact that it was trained on; how its images became square is recorded.
         recipe: Name of the recipe, such as ``baseline``.
+        detections: For detectors: thresholds and suppression inside the graph.
 
     Raises:
         ArtifactError: If an input is missing or altered.
@@ -28,17 +32,18 @@ def export(model: Path, out: Path, *, dataset: Path, recipe: str) -> Artifact:
     resize = data.config.get("dataset", {}).get("resize", "squash")
     config = {"recipe": recipe, "resize": resize}
     with card.create(out, kind="export", name=recipe, config=config, parents={"model": source.card}) as draft:
-        manifest = describe(draft.path, architecture, recipe=recipe, resize=resize)
-        export_onnx(network, architecture, manifest.file)
+        manifest = describe(draft.path, architecture, recipe=recipe, resize=resize, detections=detections)
+        export_onnx(network, architecture, manifest.file, detections=detections)
         manifest.save()
         draft.summary.update(precision=manifest.precision, megabytes=round(manifest.file.stat().st_size / 1e6, 3))
     return Artifact.open(out, kind="export")
 
 
-def describe(path: Path, architecture: Architecture, *, recipe: str, resize: str) -> Export:
+def describe(
+    path: Path, architecture: Architecture, *, recipe: str, resize: str, detections: DetectionConfig = DETECTIONS
+) -> Export:
     """Return the manifest of a float32 ONNX export."""
-    size = architecture.image_size
-    outputs = find_head(architecture.task).outputs
+    size, head = architecture.image_size, find_head(architecture.task)
     return Export(
         path=path,
         task=architecture.task,
@@ -48,6 +53,7 @@ def describe(path: Path, architecture: Architecture, *, recipe: str, resize: str
         precision="float32",
         runtimes=("onnxruntime", "openvino"),
         input=Tensor(INPUT, "uint8", (size, size, 3)),
-        outputs=tuple(Tensor(name, "float32", shape(len(architecture.classes))) for name, shape in outputs.items()),
+        outputs=head.outputs(architecture, detections),
         resize=resize,
+        thresholds=detections.model_dump(include=set(head.thresholds)),
     )

@@ -1,6 +1,5 @@
 """Step ``tensorrt``: an exported model to an engine for the GPU of this machine."""
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from fettle import card
 from fettle.card import Artifact
 from fettle.data import open_dataset
 from fettle.export import open_export
+from fettle.export.manifest import FILES
 from fettle.export.tensorrt import build_engine, check_device
 from fettle.optimize.calibration import calibration_images
 from fettle.optimize.quantization import check_answers, prepare_for_tensorrt
@@ -49,17 +49,17 @@ def tensorrt(
             runtimes=("tensorrt",),
             options={},
         )
-        with tempfile.TemporaryDirectory() as folder:
-            graph = Path(folder) / "model.onnx"
-            prepare_for_tensorrt(source, graph, images, config=config)
-            device = build_engine(
-                graph,
-                made.file,
-                image=made.input,
-                max_batch=config.max_batch,
-                workspace_gb=config.workspace_gb,
-                timing_cache=timing_cache,
-            )
+        # Kept beside the plan: other thresholds mean another build.
+        graph = draft.path / FILES["onnx"]
+        prepare_for_tensorrt(source, graph, images, config=config)
+        device = build_engine(
+            graph,
+            made.file,
+            image=made.input,
+            max_batch=config.max_batch,
+            workspace_gb=config.workspace_gb,
+            timing_cache=timing_cache,
+        )
         made = replace(made, passport=device)
         made.save()
         check_answers(source, made, images[: config.max_batch], runtimes=("onnxruntime", "tensorrt"))
