@@ -3,8 +3,10 @@
 from kfp.dsl import Dataset, Input, Model, Output
 
 
-def export(model: Input[Model], dataset: Input[Dataset], out: Output[Model], recipe: str):
+def export(model: Input[Model], dataset: Input[Dataset], out: Output[Model], recipe: str, detections: str):
     """Write the graph that is served."""
     from fettle.steps import run
 
-    out.path, out.metadata, _ = run("export", out.path, model=model.path, dataset=dataset.path, recipe=recipe)
+    out.path, out.metadata, _ = run(
+        "export", out.path, model=model.path, dataset=dataset.path, recipe=recipe, detections=detections
+    )

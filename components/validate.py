@@ -10,6 +10,7 @@ def validate(
     metrics: Output[Metrics],
     name: str,
     runtime: str,
+    detections: str,
     reference: Input[Artifact] = None,
 ):
     """Measure accuracy, calibration and parity with the reference."""
@@ -26,6 +27,7 @@ def validate(
         reference=baseline,
         name=name,
         runtime=runtime,
+        detections=detections,
     )
     for key, value in found.items():
         if isinstance(value, float):

@@ -142,7 +142,10 @@ class _Planner:
         key = (*path, "export")
         if key not in self.nodes:
             owner = self._owner(path) if path else "baseline"
-            self.nodes[key] = self._add("export", owner, inputs={"model": model, "dataset": "ingest"}, recipe=owner)
+            inputs = {"model": model, "dataset": "ingest"}
+            self.nodes[key] = self._add(
+                "export", owner, inputs=inputs, recipe=owner, detections=self.spec.detections.to_json()
+            )
         return self.nodes[key]
 
     def _export_step(self, name: str, step: RecipeStep, export: str) -> None:
@@ -161,7 +164,10 @@ class _Planner:
             reference = f"validate-baseline-{runtime}"
             if reference in self.tasks:
                 inputs["reference"] = reference
-            self._add("validate", candidate.name, inputs=inputs, name=candidate.name, runtime=runtime)
+            self._add(
+                "validate", candidate.name, inputs=inputs, name=candidate.name, runtime=runtime,
+                detections=self.spec.detections.to_json(),
+            )  # fmt: skip
             self.candidates.append(candidate)
 
     def _judge(self) -> None:

@@ -16,7 +16,7 @@ def follow(spec: Spec, name: str, model: Path, dataset: Path, out: Path) -> Iter
     for number, step in enumerate(steps):
         trained = _torch_step(step, spec, trained, model, dataset, out / f"{name}-{number}-{step.kind}")
     exported = out / f"{name}-export"
-    export(trained, exported, dataset=dataset, recipe=name)
+    export(trained, exported, dataset=dataset, recipe=name, detections=spec.detections)
     last = steps[-1] if steps else None
     if last is None or last.kind in ("prune", "finetune"):
         yield from ((exported, runtime) for runtime in spec.runtimes if runtime != "tensorrt")

@@ -1,0 +1,64 @@
+"""What the benchmarks against Ultralytics share: our data and weights as Ultralytics wants them."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from fettle.data import Dataset, Subset
+from fettle.models import Architecture, load_model
+from fettle.models.yolov8 import offline
+
+offline.load()
+
+from ultralytics import YOLO  # noqa: E402
+from ultralytics.nn.tasks import DetectionModel  # noqa: E402
+
+SPLITS = ("train", "calib", "val", "test")
+
+
+def write_yolo(data: Dataset, folder: Path) -> Path:
+    """Write the images of a ``dataset`` artifact as a YOLO folder with the same splits, and return its ``data.yaml``.
+
+    The pixels are those that our networks see: PNG, already square.
+    """
+    for split in SPLITS:
+        _write_split(data.subset(split), folder, data.image_size)
+    about = {"path": str(folder.absolute()), "names": dict(enumerate(data.classes))}
+    about |= {split: f"images/{split}" for split in SPLITS}
+    file = folder / "data.yaml"  # JSON is YAML
+    file.write_text(json.dumps(about))
+    return file
+
+
+def as_yolo(folder: Path, file: Path) -> YOLO:
+    """Return the network of a ``model`` artifact as Ultralytics' own object, by way of a checkpoint in ``file``."""
+    model, architecture = load_model(folder)
+    made = YOLO(f"yolov8{architecture.options.get('size', 'n')}.yaml", verbose=False)
+    made.model = copy.deepcopy(model.network)
+    made.model.__class__ = DetectionModel
+    made.model.names = dict(enumerate(architecture.classes))
+    made.save(file)
+    return YOLO(file)
+
+
+def from_yolo(file: Path, like: Path) -> tuple[nn.Module, Architecture]:
+    """Return the network of a checkpoint that Ultralytics has just written, as one like the ``model`` artifact."""
+    model, architecture = load_model(like)
+    model.network.load_state_dict(YOLO(file).model.float().state_dict())
+    return model, architecture
+
+
+def _write_split(subset: Subset, folder: Path, size: int) -> None:
+    images, labels = (folder / kind / subset.name for kind in ("images", "labels"))
+    for path in (images, labels):
+        path.mkdir(parents=True, exist_ok=True)
+    for index, pixels in enumerate(subset.images):
+        Image.fromarray(pixels).save(images / f"{index:05d}.png", compress_level=1)
+        xyxy, classes = subset.boxes.of(index)
+        centres, sizes = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
+        rows = np.column_stack([classes, np.concatenate([centres, sizes], axis=1) / size])
+        np.savetxt(labels / f"{index:05d}.txt", rows, fmt="%d %.6f %.6f %.6f %.6f")
