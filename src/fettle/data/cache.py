@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fettle.data.decode import UnreadableImageError, decode
-from fettle.data.readers import Item
+from fettle.data.listing import Broken, Item
 from fettle.data.resize import resize
 from fettle.hardware import passport
 from fettle.spec import DatasetConfig
@@ -33,6 +33,8 @@ class Decoded:
         height: Of the original, upright, in pixels.
         brightness: Mean of the pixels in [0, 1].
         notes: What the decoder decided.
+        orientation: Of the stored image, in the numbers of EXIF; 1 is upright.
+        labels: Names of the classes of what is on it, one an object; known when the boxes are checked.
     """
 
     item: Item
@@ -43,14 +45,8 @@ class Decoded:
     height: int
     brightness: float
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Broken:
-    """An image that was put in quarantine."""
-
-    item: Item
-    reason: str
+    orientation: int = 1
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +132,7 @@ def _decode_into(
         height=height,
         brightness=float(images[row].mean() / 255),
         notes=photo.notes,
+        orientation=photo.orientation,
     )
 
 

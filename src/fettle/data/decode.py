@@ -6,13 +6,14 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fettle.errors import DataError
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 )
+ORIENTATION = ExifTags.Base.Orientation
 MIN_SIDE = 8
 MAX_PIXELS = 100_000_000
 
@@ -28,10 +29,12 @@ class Photo:
     Attributes:
         pixels: (H, W, 3) uint8 RGB, upright.
         notes: What had to be decided, such as ``first of 3 frames``.
+        orientation: Of the stored image, in the numbers of EXIF; 1 is upright.
     """
 
     pixels: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
+    orientation: int = 1
 
 
 def decode(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -51,7 +54,7 @@ def decode(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Photo:
     try:
         with Image.open(source) as image:
             _check_size(image, max_pixels)
-            frames = getattr(image, "n_frames", 1)
+            frames, orientation = getattr(image, "n_frames", 1), orientation_of(image)
             rgb = _to_rgb(ImageOps.exif_transpose(image))
     except UnreadableImageError:
         raise
@@ -61,7 +64,13 @@ def decode(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Photo:
         raise UnreadableImageError(f"has more than {max_pixels} pixels") from None
     except Exception as error:  # on corrupt data a decoder may raise anything: TypeError, struct.error, KeyError
         raise UnreadableImageError(f"cannot be decoded: {error}") from None
-    return Photo(np.asarray(rgb), (f"first of {frames} frames",) if frames > 1 else ())
+    return Photo(np.asarray(rgb), (f"first of {frames} frames",) if frames > 1 else (), orientation)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1, upright, where there is none or another value."""
+    value: object = image.getexif().get(ORIENTATION)
+    return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -1,7 +1,8 @@
 """Duplicates: the same pixels twice, and pictures that look alike."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy.sparse.csgraph import connected_components
 
 from fettle.data.cache import Decoded
 from fettle.errors import DataError
+
+log = logging.getLogger("fettle")
 
 # Of copies in several splits of the source, the first of these is kept: training must give way to the test.
 KEEP = ("test", "val", "calib", "train", None)
@@ -24,32 +27,49 @@ class Copies:
     kept: Decoded
     dropped: tuple[Decoded, ...]
 
+    @property
+    def differing(self) -> tuple[Decoded, ...]:
+        """Those left out that hold other classes, or other numbers of them, than the one that is kept."""
+        return tuple(one for one in self.dropped if sorted(one.labels) != sorted(self.kept.labels))
 
-def drop_copies(images: Sequence[Decoded]) -> tuple[list[Decoded], list[Copies]]:
-    """Keep one of the images that have the same pixels.
+
+def drop_copies(images: Sequence[Decoded], *, task: str = "classify") -> tuple[list[Decoded], list[Copies]]:
+    """Keep one of the images that have the same pixels: of those of the split that goes first, the one with the most
+    objects, then the first by name.
 
     Raises:
-        DataError: If the same pixels have two labels.
+        DataError: If the same pixels have two labels, and images have labels.
     """
     by_content = defaultdict(list)
     for image in images:
         by_content[image.sha256].append(image)
     for same in by_content.values():
-        same.sort(key=lambda image: (KEEP.index(image.item.split), image.item.path))
-    _check_labels(list(by_content.values()))
+        same.sort(key=lambda image: (KEEP.index(image.item.split), -len(image.labels), image.item.path))
     copies = [Copies(same[0], tuple(same[1:])) for same in by_content.values() if len(same) > 1]
+    if conflicts := [same for same in copies if same.differing]:
+        ON_CONFLICT[task](conflicts)
     return [same[0] for same in by_content.values()], copies
 
 
-def _check_labels(contents: Sequence[Sequence[Decoded]]) -> None:
-    conflicts = [same for same in contents if len({image.item.label for image in same}) > 1]
-    if conflicts:
-        first = conflicts[0][0].item
-        other = next(image.item for image in conflicts[0] if image.item.label != first.label)
-        raise DataError(
-            f"The same image has two labels: {first.path!r} is {first.label!r} and {other.path!r} is {other.label!r}"
-            f" ({len(conflicts)} such images in all). Remove or relabel one of each."
-        )
+def _refuse_labels(conflicts: Sequence[Copies]) -> None:
+    first, other = conflicts[0].kept.item, conflicts[0].differing[0].item
+    raise DataError(
+        f"The same image has two labels: {first.path!r} is {first.label!r} and {other.path!r} is {other.label!r}"
+        f" ({len(conflicts)} such images in all). Remove or relabel one of each."
+    )
+
+
+def _tell_of_boxes(conflicts: Sequence[Copies]) -> None:
+    first, other = conflicts[0].kept, conflicts[0].differing[0]
+    log.warning(
+        "%d images come several times with other objects, such as %r with %d and %r with %d: the first is kept "
+        "(duplicates.json lists all).",
+        len(conflicts), first.item.path, len(first.labels), other.item.path, len(other.labels),
+    )  # fmt: skip
+
+
+# Who draws boxes twice draws them differently; a label is the same or wrong.
+ON_CONFLICT: Mapping[str, Callable[[Sequence[Copies]], None]] = {"classify": _refuse_labels, "detect": _tell_of_boxes}
 
 
 def look_alikes(hashes: Sequence[int], *, distance: int) -> list[list[int]]:

@@ -1,12 +1,14 @@
 """Fingerprint of a source: the same images and names give the same digest, without decoding any."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fettle.card import digest_file, digest_json
 from fettle.data.castings import read_about, recipe
-from fettle.data.readers import image_paths, read_csv, root
+from fettle.data.readers import READERS
+from fettle.data.readers.files import image_paths
+from fettle.data.readers.labels import read_csv
 from fettle.errors import DataError
 from fettle.hardware import passport
 from fettle.spec import DatasetConfig
@@ -24,11 +26,36 @@ def fingerprint(source: Path, config: DatasetConfig) -> str:
         return digest_json(recipe(count=config.count))
     if not source.exists():
         raise DataError(f"{source} does not exist: set dataset.path to the folder (or CSV file) of images.")
-    names = [item.path for item in read_csv(source, config)] if config.layout == "csv" else image_paths(source)
-    files = digest_json(_digests(root(source), names))
+    folder, names = FILES.get(config.layout, _images_below)(source, config)
+    files = digest_json(_digests(folder, names))
     if config.layout == "castings" and (made := _as_made(source, files)):
         return digest_json(made)
     return digest_json([files, digest_file(source) if source.is_file() else None])
+
+
+def _images_below(source: Path, config: DatasetConfig) -> tuple[Path, list[str]]:
+    del config
+    return source, image_paths(source)
+
+
+def _listed(source: Path, config: DatasetConfig) -> tuple[Path, list[str]]:
+    listing = read_csv(source, config)
+    return listing.root, [item.path for item in listing.items]
+
+
+def _annotated(source: Path, config: DatasetConfig) -> tuple[Path, list[str]]:
+    listing = READERS["detect"][config.layout](source, config)
+    broken = [name for one in listing.broken for name in (one.item.path, one.item.annotation)]
+    return listing.root, [*(item.path for item in listing.items), *broken, *listing.files]
+
+
+# Which files a layout reads, where they are not simply the images of a folder.
+FILES: Mapping[str, Callable[[Path, DatasetConfig], tuple[Path, list[str]]]] = {
+    "csv": _listed,
+    "yolo": _annotated,
+    "coco": _annotated,
+    "voc": _annotated,
+}
 
 
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str | None]:
@@ -43,6 +70,7 @@ def _digests(folder: Path, names: Sequence[str]) -> dict[str, str | None]:
 
 
 def _as_made(source: Path, files: str) -> dict[str, int] | None:
-    """Return the recipe of castings whose images nobody has touched."""
+    """Return the recipe of castings whose images and boxes nobody has touched."""
     about = read_about(source)
-    return {key: about[key] for key in recipe()} if about.get("digest") == files else None
+    made = about.get("digest") == files and about.get("boxes_digest") == digest_json(about.get("boxes"))
+    return {key: about[key] for key in recipe()} if made else None

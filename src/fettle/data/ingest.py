@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fettle.data.cache import Broken, Decoded, fill_cache
+from fettle.data.cache import fill_cache
 from fettle.data.duplicates import drop_copies, look_alikes
-from fettle.data.readers import read, root
+from fettle.data.listing import Broken
+from fettle.data.readers import read
+from fettle.data.settle import JUDGE, SETTLE
 from fettle.data.splits import split_images
 from fettle.data.write import Placed, write_dataset, write_findings
 from fettle.errors import DataError
@@ -46,28 +48,32 @@ def ingest(
     Raises:
         DataError: If images or labels cannot be used as they are; the message says which and what to do.
     """
-    items = read(source, config, task=task)
+    listing = read(source, config, task=task)
+    for note in listing.notes:
+        log.info("%s", note)
     scratch = folder / "scratch.npy"
-    cache = fill_cache(root(source), items, config, scratch=scratch, image_size=image_size, on_image=on_image)
-    _check_broken(source, cache.broken, len(items), config.max_broken)
-    images, copies = drop_copies(cache.decoded)
-    classes = _classes(source, images)
+    cache = fill_cache(listing.root, listing.items, config, scratch=scratch, image_size=image_size, on_image=on_image)
+    settled = SETTLE[task](listing, cache, config)
+    _check_broken(source, settled.broken, len(listing.items) + len(listing.broken), config.max_broken)
+    JUDGE[task](source, settled, config)
+    images, copies = drop_copies(settled.images, task=task)
     groups = look_alikes([image.hash for image in images], distance=config.near_distance)
-    splits = split_images(images, groups if config.group_near_duplicates else [], config.split)
+    splits = split_images(images, groups if config.group_near_duplicates else [], config.split, task=task)
     placed = [Placed(image, split) for image, split in zip(images, splits, strict=True)]
     alike = [[placed[index] for index in group] for group in groups]
     _tell_of_crossings(alike)
 
     rows = sorted(placed, key=lambda row: (SPLITS.index(row.split), row.image.sha256))
-    about = {"task": task, "image_size": image_size, "resize": config.resize}
-    counts = write_dataset(folder, rows, cache, classes, about)
-    write_findings(folder, cache.broken, copies, alike)
+    about = {"task": task, "image_size": image_size, "resize": config.resize, **settled.facts}
+    write_dataset(folder, rows, cache, settled, about)
+    write_findings(folder, settled, copies, alike)
     scratch.unlink()
     return {
-        "images": {split: sum(labels.values()) for split, labels in counts.items()},
-        "broken": len(cache.broken),
+        "images": {split: count for split in SPLITS if (count := splits.count(split))},
+        "broken": len(settled.broken),
         "copies": sum(len(same.dropped) for same in copies),
         "near_duplicate_groups": len(alike),
+        **settled.facts,
     }
 
 
@@ -81,16 +87,6 @@ def _check_broken(source: Path, broken: Sequence[Broken], total: int, most: floa
     if len(broken) > most * total:
         raise DataError(f"{found} That is more than dataset.max_broken={most:g}: mend or remove them, or raise it.")
     log.warning("%s They are left out and listed in quarantine.jsonl.", found)
-
-
-def _classes(source: Path, images: Sequence[Decoded]) -> tuple[str, ...]:
-    classes = tuple(sorted({image.item.label for image in images}))
-    if len(classes) < 2:
-        raise DataError(
-            f"{source} has one class only, {classes[0]!r}: a classifier needs two or more. Check dataset.layout "
-            f"(`fettle init {source}` proposes one)."
-        )
-    return classes
 
 
 def _tell_of_crossings(groups: Sequence[Sequence[Placed]]) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fettle.data.readers import SPLIT_NAMES, Item, image_paths, read_csv, read_imagefolder
+from fettle.data.listing import Item
+from fettle.data.readers.files import SPLIT_NAMES, image_paths
+from fettle.data.readers.labels import read_csv, read_imagefolder
 from fettle.errors import DataError
 from fettle.spec import DatasetConfig
 
@@ -66,14 +68,14 @@ def inspect_folder(folder: Path) -> FolderFacts:
     """
     table = _label_table(folder)
     if table is not None:
-        return _facts("csv", table, read_csv(table, DatasetConfig()), table.parent)
+        return _facts("csv", table, read_csv(table, DatasetConfig()).items, table.parent)
     paths = image_paths(folder)
     if not paths:
         raise DataError(f"{folder} has no image.")
     if all(_is_container(part) for path in paths for part in path.split("/")[:-1]):
         pattern, items = _by_name(folder, paths)
         return _facts("pattern", folder, items, folder, label_pattern=pattern)
-    return _facts("imagefolder", folder, read_imagefolder(folder, DatasetConfig()), folder)
+    return _facts("imagefolder", folder, read_imagefolder(folder, DatasetConfig()).items, folder)
 
 
 def _is_container(name: str) -> bool:

@@ -3,11 +3,12 @@
 import hashlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fettle.data.cache import Decoded
 from fettle.data.duplicates import KEEP
+from fettle.data.stratify import stratify
 from fettle.errors import DataError
 from fettle.spec import SPLITS, SplitConfig
 
@@ -18,13 +19,14 @@ CARVED = ("test", "val", "calib")  # the order in which they are filled; train t
 
 @dataclass(frozen=True)
 class Unit:
-    """Images that must share a split: one, or a group of look-alikes. Its label is the most frequent one."""
+    """Images that must share a split: one, or a group of look-alikes."""
 
     images: tuple[Decoded, ...]
 
     @property
-    def label(self) -> str:
-        return Counter(image.item.label for image in self.images).most_common(1)[0][0]
+    def held(self) -> Counter[str]:
+        """Images that hold each class."""
+        return Counter(label for image in self.images for label in sorted(set(image.labels)))
 
     @property
     def fixed(self) -> str | None:
@@ -35,7 +37,9 @@ class Unit:
         return hashlib.sha256(f"{seed}:{min(image.sha256 for image in self.images)}".encode()).hexdigest()
 
 
-def split_images(images: Sequence[Decoded], groups: Sequence[Sequence[int]], config: SplitConfig) -> list[str]:
+def split_images(
+    images: Sequence[Decoded], groups: Sequence[Sequence[int]], config: SplitConfig, *, task: str = "classify"
+) -> list[str]:
     """Return the split of each image.
 
     ``val``, ``test`` and ``calib`` that the source fixes stay as they are; those that it lacks are carved from what
@@ -45,18 +49,19 @@ def split_images(images: Sequence[Decoded], groups: Sequence[Sequence[int]], con
         images: Distinct images.
         groups: Indices of images that must share a split.
         config: Shares and seed.
+        task: What the labels are for.
 
     Raises:
-        DataError: If a class has too few images to be in every split.
+        DataError: If a class has too few images to be in every split, or a split has no object.
     """
     units = _units(images, groups)
     fixed = {image.sha256: unit.fixed for unit in units for image in unit.images if unit.fixed in CARVED}
     free = [unit for unit in units if unit.fixed not in CARVED]
     shares = {split: getattr(config, split) for split in CARVED if split not in fixed.values()}
-    by_content = fixed | carve(free, shares, seed=config.seed)
+    by_content = fixed | CARVE[task](free, shares, seed=config.seed)
     splits = [by_content[image.sha256] for image in images]
     made = {"train", *splits, *(split for split, share in shares.items() if share)}
-    _check_presence(images, splits, wanted=[split for split in SPLITS if split in made])
+    PRESENCE[task](images, splits, wanted=[split for split in SPLITS if split in made])
     return splits
 
 
@@ -75,7 +80,7 @@ def carve(units: Sequence[Unit], shares: Mapping[str, float], *, seed: int) -> d
     """
     by_label = defaultdict(list)
     for unit in units:
-        by_label[unit.label].append(unit)
+        by_label[unit.held.most_common(1)[0][0]].append(unit)
     splits = {}
     for of_label in by_label.values():
         total = sum(len(unit.images) for unit in of_label)
@@ -88,13 +93,19 @@ def carve(units: Sequence[Unit], shares: Mapping[str, float], *, seed: int) -> d
     return splits
 
 
-def _check_presence(images: Sequence[Decoded], splits: Sequence[str], *, wanted: Sequence[str]) -> None:
+def carve_boxes(units: Sequence[Unit], shares: Mapping[str, float], *, seed: int) -> dict[str, str]:
+    """Return the split of each image by its digest, stratified by all classes that it holds."""
+    ordered = sorted(units, key=lambda unit: unit.key(seed))
+    sizes = [len(unit.images) for unit in ordered]
+    shares = {split: share for split, share in shares.items() if share}
+    splits = stratify([unit.held for unit in ordered], sizes, shares)
+    return {image.sha256: split for unit, split in zip(ordered, splits, strict=True) for image in unit.images}
+
+
+def _need_every_class(images: Sequence[Decoded], splits: Sequence[str], *, wanted: Sequence[str]) -> None:
     """Every class must be in every split that is made here; the source's own splits may lack one, but for ``train``."""
-    present = {(image.item.label, split) for image, split in zip(images, splits, strict=True)}
     ours = {split for image, split in zip(images, splits, strict=True) if image.item.split in (None, "train")}
-    counts = Counter(image.item.label for image in images)
-    for label, count in sorted(counts.items()):
-        missing = [split for split in wanted if (label, split) not in present]
+    for label, (count, missing) in _absences(images, splits, wanted).items():
         if "train" in missing or ours & set(missing):
             raise DataError(
                 f"Class {label!r} has {count} distinct image(s), none of them in {', '.join(missing)}; it needs one in "
@@ -103,3 +114,33 @@ def _check_presence(images: Sequence[Decoded], splits: Sequence[str], *, wanted:
             )
         if missing:
             log.warning("Class %r has no image in the source's own %s.", label, ", ".join(missing))
+
+
+def _need_objects(images: Sequence[Decoded], splits: Sequence[str], *, wanted: Sequence[str]) -> None:
+    """Every split must hold an object; which classes it lacks is said, for their precision cannot be measured."""
+    empty = set(wanted) - {split for image, split in zip(images, splits, strict=True) if image.labels}
+    if empty:
+        raise DataError(
+            f"No image in {', '.join(sorted(empty))} holds an object: add annotated images, or let Fettle make that "
+            "split, by giving the source none."
+        )
+    for label, (count, missing) in _absences(images, splits, wanted).items():
+        if missing:
+            log.warning("Class %r, on %d images, is on none in %s.", label, count, ", ".join(missing))
+
+
+def _absences(
+    images: Sequence[Decoded], splits: Sequence[str], wanted: Sequence[str]
+) -> dict[str, tuple[int, list[str]]]:
+    """Return for each class its images, and the splits that have none of them."""
+    present = {(label, split) for image, split in zip(images, splits, strict=True) for label in image.labels}
+    counts = Counter(label for image in images for label in set(image.labels))
+    return {
+        label: (count, [split for split in wanted if (label, split) not in present])
+        for label, count in sorted(counts.items())
+    }
+
+
+Carve = Callable[..., dict[str, str]]
+CARVE: Mapping[str, Carve] = {"classify": carve, "detect": carve_boxes}
+PRESENCE: Mapping[str, Callable[..., None]] = {"classify": _need_every_class, "detect": _need_objects}

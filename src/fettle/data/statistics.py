@@ -16,7 +16,8 @@ def describe(images: Sequence[Decoded]) -> dict[str, Any]:
     """Return the spread of the originals' width, height, aspect and brightness, and what the decoder noted."""
     by_class = defaultdict(list)
     for image in images:
-        by_class[image.item.label].append(image.brightness)
+        for label in set(image.labels):
+            by_class[label].append(image.brightness)
     return {
         "width": spread([image.width for image in images]),
         "height": spread([image.height for image in images]),

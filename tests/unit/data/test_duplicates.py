@@ -6,12 +6,12 @@ from PIL import Image
 
 from fettle.data.cache import Decoded, perceptual_hash, pixel_digest
 from fettle.data.duplicates import drop_copies, look_alikes
-from fettle.data.readers import Item
+from fettle.data.listing import Item
 from fettle.errors import DataError
 
 
 def image(path: str, content: str, *, label: str = "ok", split: str | None = None) -> Decoded:
-    return Decoded(Item(path, label, split), 0, content, 0, 9, 9, 0.5, ())
+    return Decoded(Item(path, label, split), 0, content, 0, 9, 9, 0.5, (), labels=(label,))
 
 
 def test_one_of_equal_images_is_kept():

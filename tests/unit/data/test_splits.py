@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 
 from fettle.data.cache import Decoded
-from fettle.data.readers import Item
+from fettle.data.listing import Item
 from fettle.data.splits import split_images
 from fettle.errors import DataError
 from fettle.spec import SplitConfig
@@ -15,7 +15,7 @@ def images(counts: dict[str, int], *, split: str | None = None, start: int = 0) 
     for label, count in counts.items():
         for index in range(start, start + count):
             digest = hashlib.sha256(f"{label}{index}{split}".encode()).hexdigest()
-            made.append(Decoded(Item(f"{label}/{index}", label, split), 0, digest, 0, 9, 9, 0.5, ()))
+            made.append(Decoded(Item(f"{label}/{index}", label, split), 0, digest, 0, 9, 9, 0.5, (), labels=(label,)))
     return made
 
 
@@ -37,7 +37,8 @@ def test_shares_hold_in_each_class():
 def test_order_and_names_do_not_matter():
     made = images({"ok": 50, "bad": 50})
     renamed = [
-        Decoded(Item(f"x/{i}", one.item.label), i, one.sha256, 0, 9, 9, 0.5, ()) for i, one in enumerate(reversed(made))
+        Decoded(Item(f"x/{i}", one.item.label), i, one.sha256, 0, 9, 9, 0.5, (), labels=one.labels)
+        for i, one in enumerate(reversed(made))
     ]
     first, second = split_images(made, [], SplitConfig()), split_images(renamed, [], SplitConfig())
     assert by_content(made, first) == by_content(renamed, second)

@@ -92,7 +92,7 @@ def make_castings(folder: Path, *, count: int = 1500, size: int = 128, seed: int
         shutil.rmtree(partial, ignore_errors=True)
         boxes = _write_images(partial, count=count, size=size, seed=seed)
         files = {name: digest_file(partial / name) for name in boxes}
-        about = {**wanted, "digest": digest_json(files), "boxes": boxes}
+        about = {**wanted, "digest": digest_json(files), "boxes_digest": digest_json(boxes), "boxes": boxes}
         (partial / BOXES).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         partial.rename(folder)
     except OSError as error:

@@ -2,7 +2,9 @@ import os
 
 import pytest
 
-from fettle.data.readers import Item, image_paths, read, root
+from fettle.data.listing import Item
+from fettle.data.readers import read
+from fettle.data.readers.files import image_paths
 from fettle.errors import DataError
 from fettle.spec import DatasetConfig
 
@@ -14,8 +16,12 @@ def touch(folder, *names):
     return folder
 
 
+def listing(source, **config):
+    return read(source, DatasetConfig(**config), task="classify")
+
+
 def read_names(source, **config):
-    return [(item.path, item.label, item.split) for item in read(source, DatasetConfig(**config), task="classify")]
+    return [(item.path, item.label, item.split) for item in listing(source, **config).items]
 
 
 def test_imagefolder_without_splits(tmp_path):
@@ -70,7 +76,7 @@ def csv_file(tmp_path, text):
 def test_csv_with_and_without_splits(tmp_path):
     file = csv_file(tmp_path, "label,path,split,extra\nok , a b.jpg,valid,1\nbad,sub/ü.jpg,,2\n")
     assert read_names(file, layout="csv") == [(" a b.jpg", "ok", "val"), ("sub/ü.jpg", "bad", None)]
-    assert root(file) == tmp_path
+    assert listing(file, layout="csv").root == tmp_path
 
 
 def test_csv_saved_by_a_spreadsheet_has_a_mark_at_its_start(tmp_path):
