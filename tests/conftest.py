@@ -189,3 +189,68 @@ def _scene(generator: np.random.Generator, size: int, classes: int, objects: int
         image[area] = np.clip(COLOURS[sorted(COLOURS)[labels[-1]]] + generator.normal(0, 8, (height, width, 3)), 0, 255)
         boxes.append((left, top, left + width, top + height))
     return image, np.array(boxes, np.float64).reshape(-1, 4), np.array(labels, np.int64)
+
+
+@pytest.fixture(scope="session")
+def colour_detector(tmp_path_factory: pytest.TempPathFactory) -> ExportMaker:
+    """Return a maker of tiny detectors of coloured cells; ``seed`` sets their scores, the rest their thresholds."""
+
+    def make(
+        *, seed: int = 0, size: int = 64, classes: tuple[str, ...] = tuple(sorted(COLOURS)), **detections: object
+    ) -> Export:
+        from fettle.export.suppression import add_suppression
+        from fettle.export.thresholds import detection_outputs
+        from fettle.spec import DetectionConfig
+
+        config = DetectionConfig(**detections)
+        path = tmp_path_factory.mktemp("export") / "baseline"
+        with card.create(path, kind="export", name="baseline", config={"seed": seed, **detections}) as draft:
+            model = add_suppression(colour_model(seed, size), config, image_size=size)
+            onnx.save(model, draft.path / "model.onnx")
+            Export(
+                path=draft.path, task="detect", classes=classes, recipe="baseline", format="onnx", precision="float32",
+                runtimes=("onnxruntime", "openvino"), input=Tensor("image", "uint8", (size, size, 3)),
+                outputs=detection_outputs(config.max_detections),
+                thresholds=config.model_dump(include={"confidence", "iou", "max_detections"}),
+            ).save()  # fmt: skip
+        return open_export(path)
+
+    return make
+
+
+def colour_model(seed: int, size: int, cell: int = 8) -> onnx.ModelProto:
+    """Return candidates of a detector: the cells of a grid, and larger boxes around them that score 0.9 times as much.
+
+    A cell scores by how like its mean colour is to that of each class.
+    """
+    cells = size // cell
+    corners = np.stack(np.meshgrid(range(cells), range(cells)), axis=-1).reshape(-1, 2) * cell
+    boxes = np.concatenate([corners, corners + cell], axis=1).astype(np.float32)
+    boxes = np.concatenate([boxes, boxes + np.float32([-1, -1, 1, 1])])[None]
+    contrast = np.array([COLOURS[name] for name in sorted(COLOURS)], np.float32).T - 120
+    noise = np.random.default_rng(seed).normal(scale=5, size=contrast.shape).astype(np.float32)
+    weights = (contrast + noise) / 3000
+    constants = {
+        "weights": weights, "bias": -120 * weights.sum(0) - 2, "less": np.float32(0.9), "anchors": boxes,
+        "rows": np.array([0, 3, -1]), "last": np.array([2]),
+    }  # fmt: skip
+    graph = onnx.parser.parse_graph(
+        f"""colours (uint8[N, {size}, {size}, 3] image) =>
+            (float[N, {2 * cells**2}, 4] candidate_boxes, float[N, {2 * cells**2}, 3] candidate_scores) {{
+            pixels = Cast <to = 1> (image)
+            planes = Transpose <perm = [0, 3, 1, 2]> (pixels)
+            means = AveragePool <kernel_shape = [{cell}, {cell}], strides = [{cell}, {cell}]> (planes)
+            columns = Reshape (means, rows)
+            colours_ = Transpose <perm = [0, 2, 1]> (columns)
+            products = MatMul (colours_, weights)
+            logits = Add (products, bias)
+            fine = Sigmoid (logits)
+            coarse = Mul (fine, less)
+            candidate_scores = Concat <axis = 1> (fine, coarse)
+            best = ReduceMax (candidate_scores, last)
+            nothing = Sub (best, best)
+            candidate_boxes = Add (nothing, anchors)
+        }}"""
+    )
+    graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)

@@ -249,6 +249,8 @@ def test_the_response_cache_answers_repeated_requests(
     triton.load("m")
     with triton.client("m") as client:
         for _ in range(3):
-            np.testing.assert_allclose(client.infer(images).outputs["probabilities"], offline(export, images), atol=1e-6)
+            np.testing.assert_allclose(
+                client.infer(images).outputs["probabilities"], offline(export, images), atol=1e-6
+            )
         told = client.raw.get_inference_statistics("m")["model_stats"][0]["inference_stats"]
     assert int(told["cache_hit"]["count"]) == 2

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from fettle.data import Subset
 from fettle.errors import FettleError
 from fettle.export.manifest import Export
 from fettle.publish import Promotion, rollback
@@ -24,7 +25,7 @@ class Load(threading.Thread):
     """A client that asks without a pause and checks each answer against the version that gave it."""
 
     def __init__(
-        self, triton: LocalTriton, protocol: Protocol, images: np.ndarray, expected: dict[str, np.ndarray]
+        self, triton: LocalTriton, protocol: Protocol, images: np.ndarray, expected: dict[str, dict[str, np.ndarray]]
     ) -> None:
         super().__init__()
         self.triton, self.protocol, self.images, self.expected = triton, protocol, images, expected
@@ -43,8 +44,10 @@ class Load(threading.Thread):
                     self.failures.append(str(error))
                     continue
                 self.answers[answer.version] += 1
-                if not np.allclose(answer.outputs["probabilities"], self.expected[answer.version][rows], atol=2e-3):
-                    self.failures.append(f"version {answer.version} answered with another's probabilities")
+                for name, values in self.expected[answer.version].items():
+                    found = answer.outputs[name]
+                    if found.shape != values[rows].shape or not np.allclose(found, values[rows], atol=2e-3):
+                        self.failures.append(f"version {answer.version} answered with another's {name}")
 
 
 @pytest.mark.parametrize("runtimes", [("onnxruntime", "onnxruntime"), ("onnxruntime", "openvino")])
@@ -56,10 +59,30 @@ def test_promote_and_roll_back_under_load(
     images: np.ndarray,
     runtimes: tuple[str, str],
 ) -> None:
-    exports, expected = [linear_export(seed=seed) for seed in (1, 2)], dict[str, np.ndarray]()
+    exports = [linear_export(seed=seed) for seed in (1, 2)]
+    promote_and_roll_back(triton, publish, repository, exports, images, runtimes)
+
+
+def test_detectors_with_room_for_more_or_fewer_under_load(
+    triton: LocalTriton, publish: Callable[..., Promotion], repository: Store, colour_detector: Maker, scenes: Subset
+) -> None:
+    exports = [colour_detector(seed=seed, max_detections=room) for seed, room in ((1, 3), (2, 20))]
+    promote_and_roll_back(triton, publish, repository, exports, scenes.images, ("onnxruntime", "openvino"))
+
+
+def promote_and_roll_back(
+    triton: LocalTriton,
+    publish: Callable[..., Promotion],
+    repository: Store,
+    exports: list[Export],
+    images: np.ndarray,
+    runtimes: tuple[str, str],
+) -> None:
+    expected = dict[str, dict[str, np.ndarray]]()
     for number, (export, runtime) in enumerate(zip(exports, runtimes, strict=True), 1):
         with open_engine(runtime, export.file, threads=1) as engine:
-            expected[str(number)] = engine(images)[0]
+            names = [output.name for output in export.outputs]
+            expected[str(number)] = dict(zip(names, engine(images), strict=True))
     publish(exports[0], runtimes[0])
     triton.load("m")
     clients = [Load(triton, protocol, images, expected) for protocol in ("http", "grpc") for _ in range(2)]

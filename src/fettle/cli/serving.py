@@ -124,7 +124,7 @@ def predict(
         return
     for image, answer in zip(images, answers, strict=True):
         for row in answer.rows:
-            typer.echo("\t".join((*row, str(image))))
+            typer.echo("\t".join(" ".join(field.split()) for field in (*row, str(image))))
 
 
 def _selected(run: Path) -> tuple[Path, list[Path]]:

@@ -56,7 +56,7 @@ def compare_detections(
     """Compare detections as sets, since two of nearly equal scores may come in either order.
 
     A detection is the same as one of equal label that is within the tolerances. What has no counterpart counts as
-    ``unpaired``, unless its score is within the tolerance of what the other answer had to leave out.
+    ``unpaired``, unless its score is at the point where the other answer ends: the confidence, or the last place.
     """
     shifts, same = {"box": 0.0, "score": 0.0}, np.zeros(len(expected["count"]), bool)
     unpaired = 0
@@ -101,10 +101,10 @@ class Found:
         return {"box": float(box[pairs].max(initial=0)), "score": float(score[pairs].max(initial=0))}
 
     def missed_by(self, other: "Found", paired: np.ndarray, tolerances: Tolerances, thresholds: Thresholds) -> int:
-        """Count the rows without a counterpart that ``other`` should have: clearly above where its answer ends."""
-        end = max(thresholds["confidence"], other.scores.min(initial=np.inf) if other.full else 0)
+        """Count the rows without a counterpart, save those where ``other`` had to end: there rounding decides."""
+        end = other.scores.min(initial=np.inf) if other.full else thresholds["confidence"]
         alone = np.delete(self.scores, paired)
-        return int(np.logical_not(alone <= end + tolerances["score"]).sum())  # also true of NaN
+        return len(alone) - int((np.abs(alone - end) <= tolerances["score"]).sum())
 
     def _distances(self, other: "Found") -> tuple[np.ndarray, np.ndarray]:
         """Return (M, M') largest difference of a coordinate, and difference of scores."""

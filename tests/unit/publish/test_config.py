@@ -1,5 +1,6 @@
 """``config.pbtxt``, parsed back by Triton's own protobuf."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from fettle.errors import ArtifactError, SpecError
 from fettle.export.manifest import Export, Tensor
-from fettle.publish.config import ModelConfig, config_of, served_version
+from fettle.publish.config import ModelConfig, config_of, label_file, served_version
 from fettle.spec.serve import ServeConfig
 
 CONFIG = ModelConfig(
@@ -89,10 +90,32 @@ def test_an_export_and_the_spec_make_a_config(linear_export: Callable[..., Expor
     serve = ServeConfig(max_batch=4, queue_delay_us=7)
     config = config_of(export, "onnxruntime", name="m", version=1, serve=serve)
     assert config.file == "model.onnx"
-    assert config.parameters == {"intra_op_thread_count": "2", "fettle.resize": "squash"}
+    told = {
+        "fettle.task": "classify",
+        "fettle.classes": '["ok", "defective", "unsure"]',
+        "fettle.resize": "squash",
+    }
+    assert config.parameters == {"intra_op_thread_count": "2", **told}
     assert (config.max_batch, config.queue_delay_us, config.warmup) == (4, 7, (1, 4))
     openvino = config_of(export, "openvino", name="m", version=1, serve=serve)
-    assert openvino.parameters == {"fettle.resize": "squash", "ENABLE_BATCH_PADDING": "YES"}
+    assert openvino.parameters == {**told, "ENABLE_BATCH_PADDING": "YES"}
+
+
+def test_a_detector_has_four_outputs_and_no_label_file(colour_detector: Callable[..., Export]) -> None:
+    names = ('über-"Riss"', "a\nb", "{}")
+    export = colour_detector(max_detections=7, classes=names)
+    message = parse(config_of(export, "onnxruntime", name="m", version=1, serve=ServeConfig()).render())
+    assert [(output.name, output.data_type, list(output.dims)) for output in message.output] == [
+        ("boxes", pb.TYPE_FP32, [7, 4]),
+        ("scores", pb.TYPE_FP32, [7]),
+        ("labels", pb.TYPE_INT32, [7]),
+        ("count", pb.TYPE_INT32, [1]),
+    ]
+    assert not any(output.label_filename for output in message.output)
+    assert label_file(export) is None
+    assert message.parameters["fettle.task"].string_value == "detect"
+    assert tuple(json.loads(message.parameters["fettle.classes"].string_value)) == names
+    assert [each.batch_size for each in message.model_warmup] == [1, 16]
 
 
 @pytest.mark.parametrize(

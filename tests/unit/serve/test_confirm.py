@@ -3,9 +3,7 @@
 import pytest
 
 from fettle.errors import ServeError
-from fettle.hardware import Passport
-from fettle.serve import confirm
-from fettle.serve.confirm import mixed_batches, tolerance_of
+from fettle.serve.confirm import mixed_batches
 from fettle.serve.remote import remote_endpoints
 
 
@@ -19,13 +17,6 @@ def test_batches_cover_every_image_once_in_several_sizes(count: int, largest: in
     if count == 100 and largest > 1:
         assert len(sizes) > 2
         assert largest in sizes
-
-
-def test_openvino_floats_are_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for flags, like in ((("amx_bf16",), "bf16"), (("avx2",), "float32")):
-        monkeypatch.setattr(confirm, "passport", lambda flags=flags: Passport("cpu", 1, flags))
-        assert tolerance_of("openvino", "float32") == confirm.TOLERANCES[like]
-        assert tolerance_of("onnxruntime", "float32") == confirm.TOLERANCES["float32"]
 
 
 def test_a_remote_triton_has_two_ports() -> None:
