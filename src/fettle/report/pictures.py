@@ -2,10 +2,11 @@
 
 import base64
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def data_uri(image: np.ndarray) -> str:
@@ -13,6 +14,16 @@ def data_uri(image: np.ndarray) -> str:
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(stream, "JPEG", quality=88)
     return _uri(stream.getvalue())
+
+
+def framed(image: np.ndarray, frames: Iterable[tuple[np.ndarray, str]], *, side: int = 240) -> np.ndarray:
+    """Return an (S, S, 3) uint8 image at ``side`` pixels with boxes drawn: (M, 4) xyxy and their colour."""
+    picture = Image.fromarray(np.ascontiguousarray(image)).resize((side, side), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    for boxes, colour in frames:
+        for left, top, right, bottom in np.asarray(boxes, float) * side / len(image):
+            draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=2)
+    return np.asarray(picture)
 
 
 def file_uri(file: Path) -> str | None:

@@ -109,12 +109,14 @@ STUDY = {
 PROMOTION = {
     "repository": "runs/repository", "model": "castings", "version": 3, "runtime": "onnxruntime", "digests": {},
     "sign_off": {"by": "gates", "reason": "", "at": "2026-01-01T00:00:00+00:00", "runtime": "onnxruntime", "files": {}},
-    "export": "sha256:0", "created": True, "previous": 2,
+    "export": "sha256:0", "created": True, "previous": 2, "thresholds": {},
 }  # fmt: skip
-CHECK = {"requests": 4, "images": 9, "max_difference": 1e-6, "agreement": 1.0, "images_per_second": 100.0}
+CHECK = {
+    "requests": 4, "images": 9, "differences": {"probability": 1e-6}, "agreement": 1.0, "images_per_second": 100.0,
+}  # fmt: skip
 CONFIRMATION = {
     "words": "castings version 3 gives the offline answers to all 9 test images over http and grpc.",
-    "model": "castings", "version": 3, "tolerance": 1e-4, "max_difference": 1e-6,
+    "model": "castings", "version": 3, "task": "classify", "tolerances": {"probability": 1e-4},
     "checks": {"http": CHECK, "grpc": CHECK},
-    "example": {"image": "a.png", "truth": "ok", "label": "ok", "probability": 0.9},
+    "example": {"image": "a.png", "truth": "ok", "answer": "ok (90%)"},
 }  # fmt: skip

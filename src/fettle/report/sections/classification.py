@@ -10,13 +10,13 @@ from fettle.evaluate.classification import ClassificationMetrics
 from fettle.evaluate.predictions import Arrays
 from fettle.evaluate.results import Validation
 from fettle.report import plots
+from fettle.report.confusion import confusions
 from fettle.report.pictures import data_uri
 
-MOST_CLASSES = 12  # in a confusion matrix that can be read; of more, the most frequent confusions are listed
 MISTAKES = 12
 
 
-def quality(contrasted: Mapping[str, Validation]) -> dict[str, Any]:
+def quality(contrasted: Mapping[str, Validation], _: Mapping[str, Validation]) -> dict[str, Any]:
     """Tell the classes' figures, the confusions and the calibration."""
     classes = next(iter(contrasted.values())).classes
     metrics = {name: cast(ClassificationMetrics, validation.test) for name, validation in contrasted.items()}
@@ -48,12 +48,4 @@ def mistakes(test: Subset, predictions: Mapping[str, Arrays], contrasted: Mappin
 
 
 def _model(metrics: ClassificationMetrics, classes: tuple[str, ...]) -> dict[str, Any]:
-    confusion = np.array(metrics.confusion)
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    off = [(int(confusion[i, j]), classes[i], classes[j]) for i, j in np.argwhere(confusion) if i != j]
-    return {
-        "metrics": metrics,
-        "matrix": confusion.tolist() if len(classes) <= MOST_CLASSES else None,
-        "shares": shares.tolist(),
-        "confusions": sorted(off, reverse=True)[:10],
-    }
+    return {"metrics": metrics, **confusions(np.array(metrics.confusion), classes)}

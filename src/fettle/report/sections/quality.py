@@ -10,8 +10,10 @@ from fettle.data import Subset
 from fettle.evaluate.predictions import Arrays, read_predictions
 from fettle.evaluate.results import Validation
 from fettle.evaluate.tasks import TASKS
-from fettle.report.sections import classification
+from fettle.report.sections import classification, detection, detection_mistakes
 from fettle.report.sources import Sources
+
+Validations = Mapping[str, Validation]
 
 
 @dataclass(frozen=True)
@@ -19,16 +21,17 @@ class Account:
     """What is told of a task, by the templates ``quality-<task>.html.j2`` and ``mistakes-<task>.html.j2``.
 
     Attributes:
-        quality: (validations by name) -> figures.
+        quality: (validations worth a closer look, all validations) -> figures.
         mistakes: (test images, predictions by name, validations by name) -> the worst of them.
     """
 
-    quality: Callable[[Mapping[str, Validation]], dict[str, Any]]
-    mistakes: Callable[[Subset, Mapping[str, Arrays], Mapping[str, Validation]], dict[str, Any]]
+    quality: Callable[[Validations, Validations], dict[str, Any]]
+    mistakes: Callable[[Subset, Mapping[str, Arrays], Validations], dict[str, Any]]
 
 
 ACCOUNTS: Mapping[str, Account] = {
     "classify": Account(classification.quality, classification.mistakes),
+    "detect": Account(detection.quality, detection_mistakes.mistakes),
 }
 
 
@@ -42,7 +45,7 @@ def build(sources: Sources) -> dict[str, Any] | None:
         "task": task,
         "parity": {name: validation.parity for name, validation in contrasted.items() if validation.parity},
         "references": {name: validation.reference for name, validation in contrasted.items()},
-        **ACCOUNTS[task].quality(contrasted),
+        **ACCOUNTS[task].quality(contrasted, {name: each for name, (_, each) in sources.validations.items()}),
     }
 
 
