@@ -13,7 +13,7 @@ def validate(
     detections: str,
     reference: Input[Artifact] = None,
 ):
-    """Measure accuracy, calibration and parity with the reference."""
+    """Measure the task's scores and the parity with the reference."""
     from pathlib import Path
 
     from fettle.steps import run

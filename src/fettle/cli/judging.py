@@ -17,15 +17,17 @@ def validate(
     reference: Annotated[Path | None, typer.Option(help="Validation artifact to compare with.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the candidate; by default recipe and runtime.")] = None,
     out: Out = Path("validation"),
+    spec: SpecFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure an exported model on the test split, in the runtime that will serve it."""
+    """Measure an exported model on the test split, in the runtime that will serve it (spec: detections)."""
     import json
 
     from fettle.steps.validate import validate as step
 
     narrate()
-    artifact = step(export, dataset, out, runtime=runtime, reference=reference, name=name)
+    detections = read_spec(spec, None).detections
+    artifact = step(export, dataset, out, runtime=runtime, reference=reference, name=name, detections=detections)
     typer.echo(json.dumps(dict(artifact.card.summary), indent=1) if as_json else out)
 
 

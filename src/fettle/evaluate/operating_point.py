@@ -1,5 +1,6 @@
 """The operating point of a detector: the confidence where its F1 is highest, and what it is worth there."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from fettle.evaluate.detections import Detections
 from fettle.evaluate.predictions import Thresholds
 
+log = logging.getLogger("fettle")
 LEAST = 0.001  # the lowest confidence that a full curve tells of
 GRID = np.linspace(0, 1, 101)
 
@@ -56,6 +58,7 @@ def fit_confidence(detections: Detections, thresholds: Thresholds) -> Thresholds
     """
     found = curve(detections, max_detections=int(thresholds["max_detections"]))
     if not found.objects or not len(found.hits) or not found.hits[-1]:
+        log.warning("no detection on val is right: the confidence stays at %.3g", thresholds["confidence"])
         return thresholds
     last_of_equals = np.append(found.scores[1:] < found.scores[:-1], True)  # no threshold parts equal scores
     best = int(np.argmax(np.where(last_of_equals, found.f1, -1.0)))

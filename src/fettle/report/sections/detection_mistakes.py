@@ -47,15 +47,14 @@ class Answers:
         """Return one of the images with all boxes, as a URI."""
         truth, boxes = self.detections.truth, self.detections.boxes[image]
         rows = slice(truth.starts[image], truth.starts[image + 1])
-        found = self.found[rows]
-        frames = (
-            truth.xyxy[rows][found],
-            truth.xyxy[rows][~found],
-            boxes[self.right[image]],
-            boxes[self.alarms[image]],
-        )
-        colours = (COLOURS[name] for name in ("object found", "object missed", "right", "false alarm"))
-        return data_uri(framed(images[image], zip(frames, colours, strict=True)))
+        objects, found = truth.xyxy[rows], self.found[rows]
+        frames = {
+            "object found": objects[found],
+            "object missed": objects[~found],
+            "right": boxes[self.right[image]],
+            "false alarm": boxes[self.alarms[image]],
+        }
+        return data_uri(framed(images[image], [(xyxy, COLOURS[name]) for name, xyxy in frames.items()]))
 
 
 def mistakes(test: Subset, predictions: Mapping[str, Arrays], contrasted: Mapping[str, Validation]) -> dict[str, Any]:
