@@ -8,7 +8,8 @@ FLIP = {"HorizontalFlip": {"p": 0.5}}
 # YOLOv5 on a ResNet; the warm-up is the first tenth.
 YOLOV5: Mapping[str, Any] = {
     "optimizer": "adamw", "lr": 1e-3, "weight_decay": 5e-4, "schedule": "cosine", "final_lr": 0.01,
-    "warmup_share": 0.1, "backbone_lr": 0.1, "ema": 0.999, "label_smoothing": 0.0, "mixup": 0.0, "mosaic": 0.5,
+    "warmup_share": 0.1, "backbone_lr": 0.1, "ema": 0.999, "label_smoothing": 0.0,
+    "balance": {"loss": 0.0, "sampling": 0.0}, "mixup": 0.0, "mosaic": 0.5,
     "clip_norm": 10.0, "patience": 0, "epochs": 50, "batch_size": 16,
     "loss": {"box": 0.1, "objectness": 1.5, "classification": 0.8},
     "augment": [
@@ -59,7 +60,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # https://docs.ultralytics.com/usage/cfg/: what is not named here is Ultralytics' default.
     "yolov8": {
         "optimizer": "adamw", "lr": 0.002, "final_lr": 0.1, "schedule": "cosine", "warmup_epochs": 3,
-        "weight_decay": 5e-4, "label_smoothing": 0.1, "mixup": 0.1, "mosaic": 1.0, "clip_norm": 10.0, "patience": 0,
+        "weight_decay": 5e-4, "label_smoothing": 0.1, "balance": {"loss": 0.0, "sampling": 0.0},
+        "mixup": 0.1, "mosaic": 1.0, "clip_norm": 10.0, "patience": 0,
         "epochs": 50, "batch_size": 16, "augment": [],
         "options": {"degrees": 5.0, "translate": 0.15, "shear": 2.0, "perspective": 0.0003, "copy_paste": 0.1},
     },
