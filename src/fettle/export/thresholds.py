@@ -124,7 +124,9 @@ def _replace_input(port: Any, value: np.ndarray) -> None:
     from openvino.op import Constant
 
     old = port.get_source_output()
-    port.replace_source_output(Constant(old.get_element_type(), old.get_shape(), value.tolist()).output(0))
+    new = Constant(old.get_element_type(), old.get_shape(), value.tolist())
+    new.set_friendly_name(f"{port.get_node().get_friendly_name()}/{port.get_index()}")  # the same file each time
+    port.replace_source_output(new.output(0))
 
 
 def _write_tensorrt(source: Export, result: Export, constants: Constants) -> Export:
