@@ -17,7 +17,7 @@ def suppress(candidates: tuple[torch.Tensor, ...], config: DetectionConfig, *, i
         config: Thresholds; whether boxes of different classes suppress one another.
         image_size: Boxes are clipped to [0, image_size].
     """
-    images = [_suppress(*image, config, image_size) for image in zip(*candidates, strict=True)]
+    images = [_suppress(*image, config, image_size) for image in zip(candidates[0], candidates[1], strict=True)]
     kept_boxes, kept_scores, labels, counts = zip(*images, strict=True)
     return torch.stack(kept_boxes), torch.stack(kept_scores), torch.stack(labels), torch.stack(counts)
 

@@ -1,7 +1,7 @@
 """Which nodes of an exported graph stay in float."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,11 @@ WEIGHTED = frozenset(
         *("Conv", "ConvTranspose", "Gemm", "MatMul"),  # ONNX
         *("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData"),  # OpenVINO
     }
+)
+
+
+ELEMENTWISE = frozenset(
+    ("Sigmoid", "Mul", "Multiply", "Relu", "Swish", "HardSwish", "LeakyRelu", "PRelu", "Clip", "Clamp")
 )
 
 
@@ -58,6 +63,8 @@ def openvino_graph(model: Any) -> Graph:
 def float_nodes(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     """Return the names of the nodes that are not quantized: around the network, and what ``keep_float`` finds.
 
+    A layer in float between activations in 8 bits would read and write 8 bits: its activations go with it.
+
     Args:
         graph: The exported graph, its nodes named such as ``layer1.0.conv1/Conv``.
         keep_float: Regular expressions, searched in the names.
@@ -65,11 +72,24 @@ def float_nodes(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     Raises:
         OptimizeError: If an expression is none, or finds nothing.
     """
-    return [
-        *(name for name in graph if name.startswith(BEFORE_THE_NETWORK)),
-        *behind_the_network(graph),
-        *(name for pattern in keep_float for name in _search(pattern, graph)),
-    ]
+    found = {name for pattern in keep_float for name in _search(pattern, graph)}
+    around = {name for name in graph if name.startswith(BEFORE_THE_NETWORK)}
+    kept = found | around | _activations(graph, found) | set(behind_the_network(graph))
+    return [name for name in graph if name in kept]
+
+
+def _activations(graph: Graph, layers: Collection[str]) -> set[str]:
+    """Return the elementwise nodes before and behind ``layers``, up to the next node of another kind."""
+    neighbours = {name: set(node.readers) for name, node in graph.items()}
+    for name, node in graph.items():
+        for reader in node.readers:
+            neighbours.setdefault(reader, set()).add(name)
+    found, pending = set[str](), list(layers)
+    while pending:
+        fresh = {n for n in neighbours[pending.pop()] if n in graph and graph[n].kind in ELEMENTWISE} - found
+        found |= fresh
+        pending += fresh
+    return found
 
 
 def behind_the_network(graph: Graph) -> list[str]:

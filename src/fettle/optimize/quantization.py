@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from fettle.errors import FettleError, HardwareError, OptimizeError
 from fettle.export.manifest import Export, Format
+from fettle.export.thresholds import FULL_CURVE, set_thresholds
 from fettle.hardware import passport
 from fettle.optimize.support import RUNTIMES
 from fettle.runtimes import open_engine
@@ -19,6 +21,7 @@ from fettle.spec import QuantizeConfig, TensorRTConfig
 CHECKED_IMAGES = 16
 ALIKE = 1e-6
 DIFFERENT = 1e-3
+SCORES = ("probabilities", "scores")
 
 log = logging.getLogger("fettle")
 
@@ -88,17 +91,27 @@ def check_answers(source: Export, result: Export, images: np.ndarray, *, runtime
     Raises:
         OptimizeError: If an answer is not finite, or all are alike where those of ``source`` are not.
     """
-    before, after = _answers(source, images, runtimes[0]), _answers(result, images, runtimes[1])
-    if not np.isfinite(after).all():
+    pairs = list(zip(_answers(source, images, runtimes[0]), _answers(result, images, runtimes[1]), strict=True))
+    if not all(np.isfinite(after).all() for _, after in pairs):
         raise OptimizeError(f"In {result.precision} the model answers NaN or infinity: keep more layers in float.")
-    if np.ptp(after, axis=0).max() < ALIKE and np.ptp(before, axis=0).max() > DIFFERENT:
+    before, after = (max(np.ptp(answer, axis=0).max() for answer in answers) for answers in zip(*pairs, strict=True))
+    if after < ALIKE and before > DIFFERENT:
         raise OptimizeError(f"In {result.precision} the model answers the same for all images: keep layers in float.")
-    log.info("%s for %s: largest change of an answer %.3g", result.precision, runtimes[1], np.abs(after - before).max())
+    change = max(
+        np.abs(after - before).max()
+        for output, (before, after) in zip(source.outputs, pairs, strict=True)
+        if output.name in SCORES
+    )
+    log.info("%s for %s: largest change of a score %.3g", result.precision, runtimes[1], change)
 
 
-def _answers(export: Export, images: np.ndarray, runtime: str) -> np.ndarray:
-    with open_engine(runtime, export.file, options=export.runtime_options(runtime)) as engine:
-        return engine(images)[0]
+def _answers(export: Export, images: np.ndarray, runtime: str) -> tuple[np.ndarray, ...]:
+    """Return all that the model can answer: low scores too, where it has thresholds."""
+    with tempfile.TemporaryDirectory(prefix="fettle-") as folder:
+        if export.thresholds:
+            export = set_thresholds(export, Path(folder), **FULL_CURVE)
+        with open_engine(runtime, export.file, options=export.runtime_options(runtime)) as engine:
+            return engine(images)
 
 
 def _find_method(config: QuantizeConfig, runtime: str) -> Method:

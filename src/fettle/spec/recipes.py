@@ -53,7 +53,17 @@ class QuantizeConfig(Section):
     images: int = Field(200, ge=1)
     """Calibration images, taken from the calib split."""
     keep_float: list[str] = []
-    """Regular expressions of node names that stay in float."""
+    """Regular expressions of node names that stay in float; a layer's activation stays with it."""
+    max_drop: float | None = Field(None, ge=0, lt=1)
+    """Largest accuracy (for detectors mAP50) that ``int8`` may lose on the calib split. The layers that suffer most are
+    left in float until it holds, or the step says that it cannot; ``null`` quantizes all of them and leaves the
+    judgement to the gates."""
+
+    @model_validator(mode="after")
+    def _a_drop_is_of_int8(self) -> Self:
+        if self.max_drop is not None and self.precision != "int8":
+            raise ValueError(f"max_drop is for int8, which layers can be exempt from, not for {self.precision}")
+        return self
 
 
 class TensorRTConfig(Section):
