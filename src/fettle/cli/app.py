@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    setup.init, setup.castings, setup.spec, setup.doctor,
+    setup.init, setup.castings, setup.convert, setup.spec, setup.doctor,
     artifacts.ingest, artifacts.tune, artifacts.train, artifacts.optimize,
     judging.validate, judging.benchmark, judging.select, judging.report,
     serving.approve, serving.promote, serving.rollback, serving.serve, serving.predict,

@@ -1,4 +1,4 @@
-"""Commands before the first run: ``init``, ``castings``, ``spec``, ``doctor``."""
+"""Commands before the first run: ``init``, ``castings``, ``convert``, ``spec``, ``doctor``."""
 
 import json
 from pathlib import Path
@@ -38,6 +38,23 @@ def castings(
 
     make_castings(folder, count=count, size=size, seed=seed)
     typer.echo(folder)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="Folder of annotated images, data.yaml or JSON file.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    read_as: Annotated[str, typer.Option("--from", metavar="LAYOUT", help="yolo, coco, voc or castings.")],
+    write_as: Annotated[str, typer.Option("--to", metavar="LAYOUT", help="yolo, coco or voc.")],
+    link: Annotated[bool, typer.Option("--link", help="Link to the images, do not copy them.")] = False,
+) -> None:
+    """Write annotated images in another layout; their boxes are checked on the way."""
+    from fettle.cli.options import narrate
+    from fettle.data.convert import convert as convert_images
+
+    narrate()
+    done = convert_images(source, out, read_as=read_as, write_as=write_as, link=link)
+    typer.echo(f"{done.images} images, {done.boxes} boxes; {done.invalid} invalid boxes left out", err=True)
+    typer.echo(out)
 
 
 def spec(

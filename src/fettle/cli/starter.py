@@ -21,6 +21,24 @@ recipes:
 gates: {{max_drop: 0.01, class_floor: 0.8}}
 serve: {{profile: balanced}}
 """
+DETECTOR = """\
+# Written by `fettle init`; `fettle spec` explains every key, `fettle run` starts.
+# {images} images, {width} x {height} pixels (median); {classes}.
+name: {name}
+task: detect
+dataset:
+  path: {path}
+  layout: {layout}
+  resize: {resize}
+model: {{family: yolov8, image_size: {image_size}}}
+train: {{epochs: {epochs}}}
+recipes:
+  int8: [quantize]
+  pruned-int8: [prune: {{ratio: 0.3}}, finetune: {{epochs: 10}}, quantize]
+gates: {{max_drop: 0.02, class_floor: null}}
+serve: {{profile: balanced}}
+"""
+TEMPLATES = {"classify": TEMPLATE, "detect": DETECTOR}
 STEPS = 1500  # about what a small network needs from scratch
 BATCH = 24
 
@@ -28,24 +46,26 @@ BATCH = 24
 def starter(facts: FolderFacts) -> str:
     """Return the YAML of a spec for a folder that was looked at."""
     pattern = f"\n  label_pattern: {_quoted(facts.label_pattern)}" if facts.label_pattern else ""
-    return TEMPLATE.format(
+    return TEMPLATES[facts.task].format(
         images=facts.images, width=facts.width[1], height=facts.height[1], classes=_classes(facts),
         name=re.sub(r"[^a-z0-9]+", "-", facts.path.resolve().name.lower()).strip("-")[:50].strip("-") or "images",
         path=json.dumps(str(facts.path), ensure_ascii=False), layout=facts.layout, pattern=pattern,
-        image_size=facts.image_size, epochs=max(10, min(60, round(STEPS * BATCH / facts.images))),
+        resize="squash" if facts.square else "pad", image_size=facts.image_size,
+        epochs=max(10, min(60, round(STEPS * BATCH / facts.images))),
     )  # fmt: skip
 
 
 def describe(facts: FolderFacts) -> str:
     """Return what was seen, in a few lines."""
     lines = [
-        f"{facts.images} images, layout {facts.layout}; {_classes(facts)}",
+        f"{facts.images} images, task {facts.task}, layout {facts.layout}; {_classes(facts)}",
         f"width {' / '.join(map(str, facts.width))}, height {' / '.join(map(str, facts.height))} pixels (5, 50, 95%)",
     ]
     if facts.splits:
         lines.append("fixed splits: " + ", ".join(f"{name} {count}" for name, count in facts.splits.items()))
     if facts.imbalance > 1.5:
-        lines.append(f"the largest class has {facts.imbalance:.1f} images for one of the smallest (see train.balance)")
+        lines.append(f"the largest class has {facts.imbalance:.1f} examples for one of the smallest")
+    lines += facts.notes
     return "\n".join(lines)
 
 

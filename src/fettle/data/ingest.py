@@ -12,10 +12,13 @@ from fettle.data.readers import read
 from fettle.data.settle import JUDGE, SETTLE
 from fettle.data.splits import split_images
 from fettle.data.write import Placed, write_dataset, write_findings
-from fettle.errors import DataError
+from fettle.errors import DataError, SpecError
 from fettle.spec import SPLITS, DatasetConfig
 
 log = logging.getLogger("fettle")
+
+# Tasks whose labels say where something is, and the values of ``resize`` that leave it in the image.
+KEEPS_ALL = {"detect": ("squash", "pad")}
 
 Progress = Callable[[int, int], None]
 
@@ -46,8 +49,11 @@ def ingest(
         Counts for the card: images a split, broken ones, copies, groups of look-alikes.
 
     Raises:
+        SpecError: If ``resize`` does not suit the task.
         DataError: If images or labels cannot be used as they are; the message says which and what to do.
     """
+    if config.resize not in KEEPS_ALL.get(task, (config.resize,)):
+        raise SpecError(f"dataset.resize {config.resize!r} cuts what is annotated: task {task!r} takes squash or pad.")
     listing = read(source, config, task=task)
     for note in listing.notes:
         log.info("%s", note)

@@ -1,5 +1,6 @@
 """A first look at a folder: what ``fettle init`` writes into a spec."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,11 @@ import numpy as np
 from PIL import Image
 
 from fettle.data.listing import Item
-from fettle.data.readers.files import SPLIT_NAMES, image_paths
+from fettle.data.readers import READERS
+from fettle.data.readers.coco import find_json
+from fettle.data.readers.files import SPLIT_NAMES, file_paths, image_paths
 from fettle.data.readers.labels import read_csv, read_imagefolder
+from fettle.data.readers.yolo import find_yaml
 from fettle.errors import DataError
 from fettle.spec import DatasetConfig
 
@@ -31,33 +35,40 @@ class FolderFacts:
     """What a folder of images looks like.
 
     Attributes:
-        layout: ``imagefolder``, ``pattern`` or ``csv``.
+        layout: A value of ``dataset.layout``.
         path: Where ``dataset.path`` should point.
-        classes: Images a class.
+        images: Their number.
+        classes: Images a class, or boxes.
         splits: Images a split that the source fixes.
         width: Percentiles 5, 50 and 95 of a sample, in pixels.
         height: Likewise.
         image_size: A proposal for ``model.image_size``.
         label_pattern: For ``pattern``.
+        task: What the labels are for.
+        notes: What the reader decided.
     """
 
     layout: str
     path: Path
+    images: int
     classes: Mapping[str, int]
     width: tuple[int, int, int]
     height: tuple[int, int, int]
     image_size: int
     label_pattern: str | None = None
     splits: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def images(self) -> int:
-        return sum(self.classes.values())
+    task: str = "classify"
+    notes: tuple[str, ...] = ()
 
     @property
     def imbalance(self) -> float:
-        """Images of the largest class for one of the smallest."""
-        return max(self.classes.values()) / min(self.classes.values())
+        """Images or boxes of the largest class for one of the smallest."""
+        return max(self.classes.values()) / max(1, min(self.classes.values()))
+
+    @property
+    def square(self) -> bool:
+        """Whether most images are nearly square."""
+        return abs(self.width[1] / self.height[1] - 1) < 0.05
 
 
 def inspect_folder(folder: Path) -> FolderFacts:
@@ -66,6 +77,9 @@ def inspect_folder(folder: Path) -> FolderFacts:
     Raises:
         DataError: If the folder holds no image, or labels are found in neither folders nor file names.
     """
+    layout = _box_layout(folder)
+    if layout is not None:
+        return _facts_of_boxes(layout, folder)
     table = _label_table(folder)
     if table is not None:
         return _facts("csv", table, read_csv(table, DatasetConfig()).items, table.parent)
@@ -76,6 +90,54 @@ def inspect_folder(folder: Path) -> FolderFacts:
         pattern, items = _by_name(folder, paths)
         return _facts("pattern", folder, items, folder, label_pattern=pattern)
     return _facts("imagefolder", folder, read_imagefolder(folder, DatasetConfig()).items, folder)
+
+
+def _box_layout(folder: Path) -> str | None:
+    """Return the layout of boxes: what annotates lies in the folder, or is the argument itself."""
+    if folder.is_file():
+        return {".yaml": "yolo", ".yml": "yolo", ".json": "coco"}.get(folder.suffix.lower())
+    with contextlib.suppress(DataError):
+        return "yolo" if find_yaml(folder) else None
+    with contextlib.suppress(DataError):
+        return "coco" if find_json(folder) else None
+    pages = file_paths(folder, {".xml"}) if folder.is_dir() else []
+    return "voc" if pages and b"<annotation" in (folder / pages[0]).read_bytes() else None
+
+
+def _facts_of_boxes(layout: str, path: Path) -> FolderFacts:
+    listing = READERS["detect"][layout](path, DatasetConfig())
+    objects = listing.objects
+    sizes = np.array(_sizes(listing.root, listing.items)).reshape(-1, 2)
+    if objects is None or not len(objects) or not len(sizes):
+        raise DataError(f"{path} has layout {layout!r}, but {'no image' if not len(sizes) else 'not a single box'}.")
+    width, height = (_percentiles(column) for column in sizes.T)
+    valid = objects.labels[(objects.labels >= 0) & (objects.labels < len(listing.classes))]
+    counts = np.bincount(valid, minlength=len(listing.classes)).tolist()
+    sides = np.sqrt(np.abs((objects.xyxy[:, 2:] - objects.xyxy[:, :2]).prod(axis=1)))
+    side = float(np.nanmedian(sides)) / (1 if objects.relative else max(width[1], height[1]))
+    return FolderFacts(
+        layout=layout,
+        path=path,
+        images=len(listing.items),
+        classes=dict(zip(listing.classes, counts, strict=True)),
+        width=width,
+        height=height,
+        image_size=propose_detector_size(max(width[1], height[1]), side),
+        splits=dict(Counter(item.split for item in listing.items if item.split)),
+        task="detect",
+        notes=listing.notes,
+    )
+
+
+def propose_detector_size(longer: int, object_share: float) -> int:
+    """A multiple of 32, up to 320 pixels; up to 640 where half of the objects would be below 32 pixels otherwise.
+
+    Args:
+        longer: Longer side of the images in pixels.
+        object_share: Median side of the objects as a share of it.
+    """
+    most = 320 if object_share * 320 >= 32 else 640
+    return max(32, -(-min(longer, most) // 32) * 32)
 
 
 def _is_container(name: str) -> bool:
@@ -118,6 +180,7 @@ def _facts(
     return FolderFacts(
         layout=layout,
         path=path,
+        images=len(items),
         classes=dict(sorted(Counter(item.label for item in items).items())),
         width=width,
         height=height,

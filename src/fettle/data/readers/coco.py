@@ -23,7 +23,7 @@ def read_coco(source: Path, config: DatasetConfig) -> Listing:
     Images of the folder that no file lists are left out.
     """
     del config
-    files = _files(source)
+    files = find_json(source)
     root = _root(source)
     reading = _Reading(root, _ImageIndex(image_paths(root)))
     for file in files:
@@ -202,8 +202,12 @@ def _root(source: Path) -> Path:
     return folder.parent if folder.name == "annotations" else folder
 
 
-def _files(source: Path) -> list[Path]:
-    """Return the JSON files of objects; where some are called ``instances``, those."""
+def find_json(source: Path) -> list[Path]:
+    """Return the JSON files of objects; where some are called ``instances``, those.
+
+    Raises:
+        DataError: If there is none.
+    """
     if source.is_file():
         return [source]
     found = [source / path for path in file_paths(source, {".json"})]

@@ -10,9 +10,9 @@ from fettle.data.listing import Broken, Finding, Item, Listing, ObjectTable
 from fettle.data.readers.files import file_paths, image_paths, split_in
 from fettle.data.readers.voc_page import Page, UnreadableAnnotationError, parse_page
 from fettle.errors import DataError
-from fettle.spec import DatasetConfig
+from fettle.spec import SPLITS, DatasetConfig
 
-SETS = {split: f"ImageSets/Main/{split}.txt" for split in ("train", "val", "test")}
+SETS = {split: f"ImageSets/Main/{split}.txt" for split in SPLITS}
 # Words for the two kinds of folder; what is left of a folder's name tells which belong together.
 KINDS = re.compile(r"jpegimages|annotations?|images?|imgs?|labels?|xmls?|[^a-z0-9]+")
 
@@ -126,9 +126,9 @@ def _family(path: str) -> str:
 
 def _image_sets(source: Path) -> dict[str, str]:
     """Return the split of each name in ``ImageSets/Main``; empty if there is none."""
-    sets: dict[str, str] = {}
+    sets = dict[str, str]()
     for split, name in SETS.items():
         if (source / name).is_file():
-            words = (line.split() for line in (source / name).read_text(encoding="utf-8-sig").splitlines())
-            sets |= {line[0]: split for line in words if line}
+            lines = (source / name).read_text(encoding="utf-8-sig").splitlines()
+            sets |= {line.strip(): split for line in lines if line.strip()}
     return sets
