@@ -11,14 +11,15 @@ Keyword arguments beyond ``image_size`` and ``pretrained`` are the family's opti
 
 import difflib
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
+from fettle.data.dataset import Subset
 from fettle.errors import FettleError, SpecError
 from fettle.models import families
 from fettle.models.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture
@@ -26,6 +27,7 @@ from fettle.models.plan import apply_plan
 from fettle.models.weights import load_weights
 
 Channels = tuple[float, float, float]
+Measure = Callable[[Subset, int], Mapping[str, Any]]  # training images, image size
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,25 @@ class Family:
         weights: The ``model.weights`` under which its makers publish theirs.
         mean: Of each RGB channel, for pixels in [0, 1], as the network expects them.
         std: Of each RGB channel.
+        measure: Options that the training images decide where the spec does not, such as anchors.
     """
 
     build: Callable[..., nn.Module]
     weights: str = "imagenet"
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
+    measure: Measure = lambda _train, _image_size: {}
 
 
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 _FAMILIES: dict[tuple[str, str], Family] = {}
 
 
-def register(
-    name: str, *, task: str, weights: str = "imagenet", mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
-) -> Callable[[Builder], Builder]:
+def register(name: str, *, task: str, **about: Any) -> Callable[[Builder], Builder]:
     """Return a decorator that makes a builder known as ``name`` for ``task``; the rest as in :class:`Family`."""
 
     def decorate(builder: Builder) -> Builder:
-        _FAMILIES[task, name] = Family(builder, weights, mean, std)
+        _FAMILIES[task, name] = Family(builder, **about)
         return builder
 
     return decorate
@@ -90,6 +92,12 @@ def build_model(architecture: Architecture, *, weights: str = "none") -> nn.Modu
     if weights not in ("none", family.weights):
         load_weights(model, weights)
     return model
+
+
+def measured(architecture: Architecture, train: Subset) -> Architecture:
+    """Return ``architecture`` with the options that its family takes from the training images."""
+    found = find_family(architecture.task, architecture.family).measure(train, architecture.image_size)
+    return replace(architecture, options={**found, **architecture.options})
 
 
 def find_family(task: str, name: str) -> Family:

@@ -14,7 +14,7 @@ from fettle.data.dataset import Dataset, open_dataset
 from fettle.errors import SpecError
 from fettle.models.architecture import Architecture
 from fettle.models.files import save_model
-from fettle.models.registry import build_model, find_family
+from fettle.models.registry import build_model, find_family, measured
 from fettle.spec import ModelConfig, Task, TrainConfig
 from fettle.train.result import HISTORY, FitResult
 from fettle.train.trainers import find_trainer
@@ -73,9 +73,10 @@ def make_architecture(data: Dataset, model: ModelConfig) -> Architecture:
             f"`model.image_size` is {model.image_size}, but the data set holds {data.image_size} px: ingest again."
         )
     family = find_family(data.task, model.family)
-    return Architecture(
+    architecture = Architecture(
         cast(Task, data.task), model.family, data.classes, model.image_size, model.options, family.mean, family.std
     )
+    return measured(architecture, data.subset("train"))
 
 
 def initial_model(architecture: Architecture, model: ModelConfig, *, seed: int) -> torch.nn.Module:

@@ -5,7 +5,7 @@ images come whatever the number of workers, and after any interruption.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -14,16 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
 from typing_extensions import override
 
 from fettle.data.dataset import Dataset, Subset
 from fettle.hardware import passport
 from fettle.spec.train import TrainConfig
+from fettle.train.images import Batch, Images, Keys
+from fettle.train.scenes import Scenes
+from fettle.train.sources import SOURCES
 
-Augment = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
-Keys = tuple[NDArray[np.int64], NDArray[np.uint32]]  # rows of the subset, and a seed for each
-Batch = tuple[torch.Tensor, torch.Tensor]  # (N, S, S, 3) uint8, (N,) int64
 EVAL_BATCH = 4  # batches without gradients may be this much larger
 
 
@@ -76,24 +75,10 @@ class BatchSampler(Sampler[Keys]):
         return rows[self.rank :: self.world], seeds[self.rank :: self.world]
 
 
-class Images(TorchDataset[Batch]):
-    """A subset that is indexed by whole batches: no collation, one copy."""
-
-    def __init__(self, subset: Subset, augment: Augment | None = None) -> None:
-        self.subset, self.augment = subset, augment
-
-    def __getitem__(self, keys: Keys) -> Batch:
-        rows, seeds = keys
-        images = self.subset.images[rows]
-        if self.augment is not None:
-            images = np.stack([self.augment(image, int(seed)) for image, seed in zip(images, seeds, strict=True)])
-        return torch.from_numpy(images), torch.from_numpy(self.subset.labels[rows])
-
-
 class TrainLoader(DataLoader[Batch]):
     """A loader that counts, so that it can go on within an epoch: ``done`` batches of ``epoch`` were given out."""
 
-    def __init__(self, images: Images, sampler: BatchSampler, *, epoch: int, done: int, **kwargs: Any) -> None:
+    def __init__(self, images: Images | Scenes, sampler: BatchSampler, *, epoch: int, done: int, **kwargs: Any) -> None:
         super().__init__(images, batch_size=None, sampler=sampler, **kwargs)
         self.order, self.epoch, self.done = sampler, epoch, done
 
@@ -107,24 +92,32 @@ class TrainLoader(DataLoader[Batch]):
 
 
 class Batches(pl.LightningDataModule):
-    """Training batches; for validation the ``val`` split and as many training images, both without augmentation."""
+    """Training batches; for validation the ``val`` split, as it is.
 
-    def __init__(self, dataset: Dataset, config: TrainConfig) -> None:
+    Args:
+        dataset: Images and what is on them.
+        config: Uses ``batch_size``, ``augment``, ``balance``, ``seed``, ``workers`` and the like.
+        probes: Validate on as many training images too, not augmented either.
+    """
+
+    def __init__(self, dataset: Dataset, config: TrainConfig, *, probes: bool = True) -> None:
         super().__init__()
+        self.source = SOURCES[dataset.task]
         self.train, self.val = dataset.subset("train"), dataset.subset("val")
         self.config = config
         self.start = {"epoch": 0, "done": 0}
-        self.weights = image_weights(self.train.labels, dataset.class_weights, config.balance.sampling)
+        self.weights = self.source.chances(dataset, config)
+        self.probes = probes
 
     def train_dataloader(self) -> TrainLoader:
         config = self.config
-        augment = _augmenter(config.augment) if config.augment else None
-        workers = default_workers(augments=augment is not None) if config.workers is None else config.workers
+        images = self.source.augmented(self.train, config)
+        workers = default_workers(augments=images.augments) if config.workers is None else config.workers
         sampler = BatchSampler(
             len(self.train), config.batch_size, seed=config.seed, weights=self.weights, **self._share()
         )
         self.loader = TrainLoader(
-            Images(self.train, augment),
+            images,
             sampler,
             **self.start,
             num_workers=workers,
@@ -144,38 +137,27 @@ class Batches(pl.LightningDataModule):
         self.start = state_dict
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
+        val = self._plain(self.val, np.arange(len(self.val)))
+        if not self.probes:
+            return [val]
         chosen = np.random.default_rng(self.config.seed).permutation(len(self.train))[: len(self.val)]
-        return [self._plain(self.val, np.arange(len(self.val))), self._plain(self.train, np.sort(chosen))]
+        return [val, self._plain(self.train, np.sort(chosen))]
 
     def _plain(self, subset: Subset, rows: NDArray[np.int64]) -> DataLoader[Batch]:
         share = self._share()
         rows = rows[share["rank"] :: share["world"]]
         count = max(math.ceil(len(rows) / (self.config.batch_size * EVAL_BATCH)), 1)
         batches: list[Keys] = [(part, np.zeros(len(part), np.uint32)) for part in np.array_split(rows, count)]
-        return DataLoader(Images(subset), batch_size=None, sampler=batches)
+        return DataLoader(self.source.plain(subset), batch_size=None, sampler=batches)
 
     def _share(self) -> dict[str, int]:
         trainer = self.trainer
         return {"rank": trainer.global_rank, "world": trainer.world_size} if trainer else {"rank": 0, "world": 1}
 
 
-def image_weights(
-    labels: NDArray[np.int64], class_weights: NDArray[np.float64], exponent: float
-) -> NDArray[np.float64] | None:
-    """Return each image's chance to be drawn, (N,), or ``None`` where every image is drawn once."""
-    weights = class_weights[labels] ** exponent
-    return None if np.allclose(weights, weights[0]) else weights
-
-
 def default_workers(*, augments: bool) -> int:
     """Return how many augmenting processes pay: none without augmentation, else the cores but one, at most 8."""
     return min(passport().cores - 1, 8) if augments else 0
-
-
-def _augmenter(transforms: list[dict[str, Any]]) -> Augment:
-    from fettle.data.augment import augmenter  # imports albumentations: seconds
-
-    return augmenter(transforms)
 
 
 def single_thread(_: int) -> None:

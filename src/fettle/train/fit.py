@@ -1,7 +1,7 @@
 """Fit a network to a data set; whatever interrupts it, the same call goes on where it was."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from fettle.spec.train import DistilConfig, TrainConfig
 from fettle.train.batches import Batches
 from fettle.train.files import BEST, LAST
 from fettle.train.module import Fitter
-from fettle.train.objectives import OBJECTIVES
+from fettle.train.objectives import Objective, make_objective
 from fettle.train.precision import choose_precision
 from fettle.train.recorder import Recorder, interrupted
 from fettle.train.regularize import Distillation
@@ -58,9 +58,10 @@ def fit(
         SpecError: If a key of ``config`` does not suit the task, Lightning or this machine.
         TrainError: If the loss is not finite, training was interrupted, or the disk is full.
     """
-    objective = OBJECTIVES[architecture.task]
-    monitor = config.monitor or next(iter(objective.monitors))
-    _check(monitor, dataset, objective.monitors, teacher=teacher, distil=distil)
+    _check(dataset, teacher=teacher, distil=distil)
+    distillation = Distillation(teacher, distil) if teacher is not None and distil is not None else None
+    objective = make_objective(dataset, config, distillation)
+    monitor = _monitor(config, objective)
     precision = begin(
         folder, model, architecture, dataset, config, teacher=teacher, distil=distil,
         choose=partial(choose_precision, config.precision, model, image_size=architecture.image_size),
@@ -73,15 +74,8 @@ def fit(
         patience=config.patience,
         on_epoch=on_epoch,
     )
-    fitter = Fitter(
-        model,
-        architecture,
-        objective,
-        objective.criterion(config, dataset.class_weights),
-        config,
-        Distillation(teacher, distil) if teacher is not None and distil is not None else None,
-    )
-    _run(fitter, Batches(dataset, config), recorder, folder)
+    fitter = Fitter(model, architecture, objective, config)
+    _run(fitter, Batches(dataset, config, probes=objective.probes), recorder, folder)
     model.load_state_dict(read_weights(folder / BEST))
     return FitResult(
         model=model.to("cpu").eval(),
@@ -107,16 +101,14 @@ def _run(fitter: Fitter, batches: Batches, recorder: Recorder, folder: Path) -> 
         sys.exit(0)  # a helper process that Lightning's DDP launcher started: the first one goes on alone
 
 
-def _check(
-    monitor: str,
-    dataset: Dataset,
-    monitors: Mapping[str, str],
-    *,
-    teacher: nn.Module | None,
-    distil: DistilConfig | None,
-) -> None:
-    if monitor not in monitors:
-        raise SpecError(f"`train.monitor` must be one of {', '.join(monitors)}, got {monitor!r}.")
+def _monitor(config: TrainConfig, objective: Objective) -> str:
+    monitor = config.monitor or next(iter(objective.monitors))
+    if monitor not in objective.monitors:
+        raise SpecError(f"`train.monitor` must be one of {', '.join(objective.monitors)}, got {monitor!r}.")
+    return monitor
+
+
+def _check(dataset: Dataset, *, teacher: nn.Module | None, distil: DistilConfig | None) -> None:
     if (teacher is None) != (distil is None):
         raise SpecError("`distil` needs a teacher, and a teacher needs `distil`: give both or neither.")
     for split in ("train", "val"):

@@ -18,14 +18,37 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """Return the optimizer; biases, norms and other vectors are not decayed (He et al. 2019, arXiv:1812.01187)."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Return the optimizer.
+
+    Biases, norms and other vectors are not decayed (He et al. 2019, arXiv:1812.01187). What ``model.backbone`` holds
+    learns at ``config.backbone_lr`` times the rate of the rest.
+    """
+    groups: list[dict[str, Any]] = []
+    for name, share, parameters in _parts(model, config.backbone_lr):
+        about = {"name": name, "lr": share * config.lr}
+        matrices, vectors = ([each for each in parameters if (each.ndim > 1) is decayed] for decayed in (True, False))
+        groups.append({**about, "params": matrices, "weight_decay": config.weight_decay})
+        groups.append({**about, "params": vectors, "weight_decay": 0.0})
     # A fused optimizer unscales fp16 gradients inside its step, after they should have been clipped.
     return OPTIMIZERS[config.optimizer](groups, lr=config.lr, fused=config.precision != "fp16")
+
+
+def rates(optimizer: Optimizer) -> dict[str, float]:
+    """Return the learning rates now: ``lr``, and that of the backbone if it has its own."""
+    return {group["name"]: float(group["lr"]) for group in optimizer.param_groups}
+
+
+def _parts(model: nn.Module, backbone_lr: float) -> list[tuple[str, float, list[nn.Parameter]]]:
+    """Return name, share of the learning rate and parameters of each part that learns at its own rate."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    backbone = getattr(model, "backbone", None)
+    if backbone is None or backbone_lr == 1:
+        return [("lr", 1.0, parameters)]
+    slow = {id(parameter) for parameter in backbone.parameters()}
+    return [
+        ("lr", 1.0, [parameter for parameter in parameters if id(parameter) not in slow]),
+        ("lr_backbone", backbone_lr, [parameter for parameter in parameters if id(parameter) in slow]),
+    ]
 
 
 def make_schedule(optimizer: Optimizer, config: TrainConfig, *, steps: int) -> LRScheduler:
@@ -33,19 +56,20 @@ def make_schedule(optimizer: Optimizer, config: TrainConfig, *, steps: int) -> L
     return SCHEDULES[config.schedule](optimizer, config, steps)
 
 
-def _onecycle(optimizer: Optimizer, config: TrainConfig, steps: int) -> LRScheduler:
+def _onecycle(optimizer: Optimizer, _: TrainConfig, steps: int) -> LRScheduler:
     """Smith and Topin 2018, arXiv:1708.07120: 30% up from lr/25, then down to almost nothing."""
-    return OneCycleLR(optimizer, max_lr=config.lr, total_steps=max(steps, 2))
+    return OneCycleLR(optimizer, max_lr=[group["lr"] for group in optimizer.param_groups], total_steps=max(steps, 2))
 
 
 def _cosine(optimizer: Optimizer, config: TrainConfig, steps: int) -> LRScheduler:
-    """Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts."""
+    """Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts, down to ``final_lr``."""
     warmup = _warmup_steps(config, steps)
 
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+        share = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+        return config.final_lr + (1 - config.final_lr) * share
 
     return LambdaLR(optimizer, factor)
 
@@ -56,7 +80,8 @@ def _constant(optimizer: Optimizer, config: TrainConfig, steps: int) -> LRSchedu
 
 
 def _warmup_steps(config: TrainConfig, steps: int) -> int:
-    return min(round(config.warmup_epochs / config.epochs * steps), steps - 1)
+    share = config.warmup_epochs / config.epochs or config.warmup_share
+    return min(round(share * steps), steps - 1)
 
 
 SCHEDULES: Mapping[str, Callable[[Optimizer, TrainConfig, int], LRScheduler]] = {

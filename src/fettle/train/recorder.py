@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class Recorder(pl.Callback):
 
     @override
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._images += len(batch[1])
+        self._images += len(batch[0])
         self._trained = time.perf_counter()
         is_last = batch_idx + 1 == trainer.num_training_batches  # then the end of the epoch saves, and Lightning stops
         if trainer.received_sigterm and trainer.world_size == 1 and not is_last:
@@ -83,23 +83,24 @@ class Recorder(pl.Callback):
         self.history.append(row)
         self.timing.append(self._clock(epoch, trainer.world_size))
         if self.best is row and trainer.is_global_zero:
-            save_weights(self.folder / BEST, pl_module.model)
+            save_weights(self.folder / BEST, pl_module.kept)
         trainer.save_checkpoint(self.folder / LAST)
         if trainer.is_global_zero:
-            self._publish(trainer, row)
+            self._publish(trainer, row, pl_module.objective.shown)
         trainer.should_stop = trainer.should_stop or self.is_over
         if self.on_epoch is not None:
             self.on_epoch(row)
 
-    def _publish(self, trainer: pl.Trainer, row: Row) -> None:
+    def _publish(self, trainer: pl.Trainer, row: Row, shown: Mapping[str, str]) -> None:
         write_rows(self.folder / HISTORY, self.history)
         write_rows(self.folder / TIMING, self.timing)
         for logger in trainer.loggers:
             logger.log_metrics({name: value for name, value in row.items() if name != "epoch"}, step=row["epoch"])
         log.info(
-            "epoch %d/%d: loss %.3f, val loss %.3f, accuracy %.3f, macro F1 %.3f, gap %+.3f, lr %.2g, %.0f images/s%s",
-            row["epoch"], trainer.max_epochs, row["train_loss"], row["val_loss"], row["accuracy"], row["macro_f1"],
-            row["gap"], row["lr"], self.timing[-1]["images_per_second"], " *" if self.best is row else "",
+            "epoch %d/%d: loss %.3f, val loss %.3f, %s, lr %.2g, %.0f images/s%s",
+            row["epoch"], trainer.max_epochs, row["train_loss"], row["val_loss"],
+            ", ".join(form % row[name] for name, form in shown.items()),
+            row["lr"], self.timing[-1]["images_per_second"], " *" if self.best is row else "",
         )  # fmt: skip
 
     def _clock(self, epoch: int, world: int) -> Row:

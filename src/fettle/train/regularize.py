@@ -40,7 +40,7 @@ class Distillation:
             logits: (N, C) of the student.
         """
         with torch.no_grad():
-            taught = self.teacher(images)
+            taught = self.teacher.to(images.device)(images)
         return torch.lerp(loss, soft_loss(logits, taught, self.config.temperature), self.config.weight)
 
 

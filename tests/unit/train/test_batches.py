@@ -9,7 +9,8 @@ import torch
 from fettle.data.dataset import Dataset
 from fettle.hardware import passport
 from fettle.spec import TrainConfig
-from fettle.train.batches import Batches, BatchSampler, Images, TrainLoader, default_workers, image_weights
+from fettle.train.batches import Batches, BatchSampler, TrainLoader, default_workers
+from fettle.train.images import Images, image_weights
 
 
 def batches(sampler: BatchSampler, epoch: int = 0) -> list[list[int]]:
