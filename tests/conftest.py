@@ -196,7 +196,13 @@ def colour_detector(tmp_path_factory: pytest.TempPathFactory) -> ExportMaker:
     """Return a maker of tiny detectors of coloured cells; ``seed`` sets their scores, the rest their thresholds."""
 
     def make(
-        *, seed: int = 0, size: int = 64, classes: tuple[str, ...] = tuple(sorted(COLOURS)), **detections: object
+        *,
+        seed: int = 0,
+        size: int = 64,
+        cell: int = 8,
+        stride: int = 8,
+        classes: tuple[str, ...] = tuple(sorted(COLOURS)),
+        **detections: object,
     ) -> Export:
         from fettle.export.suppression import add_suppression
         from fettle.export.thresholds import detection_outputs
@@ -205,7 +211,7 @@ def colour_detector(tmp_path_factory: pytest.TempPathFactory) -> ExportMaker:
         config = DetectionConfig(**detections)
         path = tmp_path_factory.mktemp("export") / "baseline"
         with card.create(path, kind="export", name="baseline", config={"seed": seed, **detections}) as draft:
-            model = add_suppression(colour_model(seed, size), config, image_size=size)
+            model = add_suppression(colour_model(seed, size, cell, stride), config, image_size=size)
             onnx.save(model, draft.path / "model.onnx")
             Export(
                 path=draft.path, task="detect", classes=classes, recipe="baseline", format="onnx", precision="float32",
@@ -218,13 +224,14 @@ def colour_detector(tmp_path_factory: pytest.TempPathFactory) -> ExportMaker:
     return make
 
 
-def colour_model(seed: int, size: int, cell: int = 8) -> onnx.ModelProto:
-    """Return candidates of a detector: the cells of a grid, and larger boxes around them that score 0.9 times as much.
+def colour_model(seed: int, size: int, cell: int, stride: int) -> onnx.ModelProto:
+    """Return candidates of a detector: cells of ``cell`` pixels, one each ``stride`` pixels, and boxes around them that
+    score 0.9 times as much.
 
     A cell scores by how like its mean colour is to that of each class.
     """
-    cells = size // cell
-    corners = np.stack(np.meshgrid(range(cells), range(cells)), axis=-1).reshape(-1, 2) * cell
+    places = range(0, size - cell + 1, stride)
+    corners = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + cell], axis=1).astype(np.float32)
     boxes = np.concatenate([boxes, boxes + np.float32([-1, -1, 1, 1])])[None]
     contrast = np.array([COLOURS[name] for name in sorted(COLOURS)], np.float32).T - 120
@@ -236,10 +243,10 @@ def colour_model(seed: int, size: int, cell: int = 8) -> onnx.ModelProto:
     }  # fmt: skip
     graph = onnx.parser.parse_graph(
         f"""colours (uint8[N, {size}, {size}, 3] image) =>
-            (float[N, {2 * cells**2}, 4] candidate_boxes, float[N, {2 * cells**2}, 3] candidate_scores) {{
+            (float[N, {2 * len(corners)}, 4] candidate_boxes, float[N, {2 * len(corners)}, 3] candidate_scores) {{
             pixels = Cast <to = 1> (image)
             planes = Transpose <perm = [0, 3, 1, 2]> (pixels)
-            means = AveragePool <kernel_shape = [{cell}, {cell}], strides = [{cell}, {cell}]> (planes)
+            means = AveragePool <kernel_shape = [{cell}, {cell}], strides = [{stride}, {stride}]> (planes)
             columns = Reshape (means, rows)
             colours_ = Transpose <perm = [0, 2, 1]> (columns)
             products = MatMul (colours_, weights)

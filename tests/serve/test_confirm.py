@@ -1,14 +1,15 @@
 """Step ``confirm``: from a data set to the answers of a real Triton, and what it must not let pass."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fettle import card
 from fettle.errors import ArtifactError, ServeError
 from fettle.evaluate import results
+from fettle.evaluate.predictions import read_predictions
 from fettle.evaluate.results import Candidate, GateVerdict, Selection
 from fettle.export.manifest import Export
 from fettle.publish import Promotion
@@ -55,9 +56,10 @@ def promoted(validation: Path, export: Path, serve: ServeConfig, folder: Path) -
         name=told.candidate, recipe="baseline", runtime=told.runtime, precision="float32",
         export=card.read_card(export).digest, scores={"accuracy": 0.9}, p50_ms=1, p95_ms=2,
         throughput={1: 1.0}, size_mb=1, memory_mb=None, load_ms=None, gates=(GateVerdict("max_drop", True, "Fine."),),
+        thresholds=told.thresholds,
     )  # fmt: skip
     with card.create(folder / "selection", kind="selection", name="balanced") as draft:
-        table = Selection("classify", "balanced", row.name, row.name, "It wins.", (row,), (), ())
+        table = Selection(told.task, "balanced", row.name, row.name, "It wins.", (row,), (), ())
         results.save(draft.path / results.SELECTION, table)
     return promote(folder / "selection", [export], folder / "promotion", serve=serve, name="castings").path
 
@@ -70,15 +72,42 @@ def test_every_test_image_over_both_protocols(
     artifact = confirm(promotion, validations, dataset, tmp_path / "confirmation", serve=serve)
     told = results.load(tmp_path / "confirmation/confirmation.json", Confirmation)
     assert artifact.card.parents["validation"]["name"].endswith(("onnxruntime", "openvino")[number])
-    with np.load(validations[number] / results.PREDICTIONS) as arrays:
-        count = len(arrays["labels"])
+    count = len(read_predictions(validations[number])["truth_labels"])
     for protocol in ("http", "grpc"):
         check = told.checks[protocol]
         assert check.images == count
         assert check.requests < count  # in batches
-        assert check.max_difference <= told.tolerance
-    assert told.example.label in ("defective", "ok")
+        assert check.differences["probability"] <= told.tolerances["probability"]
+    assert told.example.truth in ("defective", "ok")
+    assert told.example.answer.startswith(("defective (", "ok ("))
     assert f"all {count} test images over http and grpc" in told.words
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_detector_with_its_fitted_thresholds(
+    colour_detector: Maker,
+    make_detection_dataset: Callable[..., Path],
+    serve: ServeConfig,
+    tmp_path: Path,
+    runtime: str,
+) -> None:
+    dataset, export = make_detection_dataset(tmp_path / "dataset"), colour_detector(seed=5, cell=20, stride=4)
+    validation = validate(export.path, dataset, tmp_path / "validation", runtime=runtime).path
+    fitted = results.load(validation / results.METRICS, results.Validation).thresholds
+    assert fitted["confidence"] != export.thresholds["confidence"]
+    promotion = promoted(validation, export.path, serve, tmp_path)
+    artifact = confirm(promotion, [validation], dataset, tmp_path / "confirmation", serve=serve)
+    told = results.load(tmp_path / "confirmation/confirmation.json", Confirmation)
+    assert set(told.checks) == {"http", "grpc"}
+    for check in told.checks.values():
+        assert (check.images, check.agreement, check.differences["unpaired"]) == (16, 1, 0)
+        assert check.differences["box"] <= 1
+        assert check.differences["score"] <= 1e-3
+    assert told.example.truth != "nothing"
+    assert told.words.endswith(f"{told.example.image} is {told.example.answer}.")
+    assert artifact.card.summary["words"] == told.words
+    record = json.loads((Path(serve.repository) / "castings/1/fettle.json").read_text())
+    assert record["thresholds"] == dict(fitted)
 
 
 def test_other_answers_are_refused(
@@ -89,7 +118,7 @@ def test_other_answers_are_refused(
     other = linear_export(seed=4, size=SIZE, classes=("defective", "ok"))
     served = Path(serve.repository) / done.model / str(done.version) / "model.onnx"
     served.write_bytes(other.file.read_bytes())
-    with pytest.raises(ServeError, match=r"differs by .*Roll back"):
+    with pytest.raises(ServeError, match=r"differs from the offline answers by probability .*Roll back"):
         confirm(promotion, validations, dataset, tmp_path / "confirmation", serve=serve)
     assert not (tmp_path / "confirmation").exists()
 

@@ -2,15 +2,18 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import onnx
+import openvino
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from fettle.card import digest_file
-from fettle.errors import ArtifactError, FettleError, GateError, StorageError
-from fettle.export.manifest import Export
+from fettle.card import create, digest_file, read_card
+from fettle.errors import ArtifactError, FettleError, GateError, SpecError, StorageError
+from fettle.export.manifest import Export, open_export
 from fettle.publish import Promotion, approve, history, live_version, promote, rollback
 from fettle.publish import promotion as room
 from fettle.publish.repository import models, read_record
@@ -20,9 +23,13 @@ from fettle.storage import ConflictError, Store, open_store
 Maker = Callable[..., Export]
 
 
-def publish(store: Store, export: Export, *, name: str = "castings", runtime: str = "onnxruntime") -> Promotion:
+def publish(
+    store: Store, export: Export, *, name: str = "castings", runtime: str = "onnxruntime", **thresholds: float
+) -> Promotion:
     sign_off = approve(export, runtime, by="Ada", reason="test")
-    return promote(store, export, runtime, model_name=name, config=ServeConfig(), sign_off=sign_off)
+    return promote(
+        store, export, runtime, model_name=name, config=ServeConfig(), sign_off=sign_off, thresholds=thresholds
+    )
 
 
 def test_the_first_promotion_is_version_1(store: Store, linear_export: Maker) -> None:
@@ -208,3 +215,62 @@ def test_a_read_only_repository_is_explained(tmp_path: Path, linear_export: Make
     (tmp_path / "castings").write_text("a file in the way")
     with pytest.raises(StorageError, match="castings"):
         publish(open_store(tmp_path, environ={}), linear_export())
+
+
+def initializers(model: bytes) -> dict[str, float]:
+    return {
+        value.name: onnx.numpy_helper.to_array(value).item()
+        for value in onnx.load_from_string(model).graph.initializer
+        if value.name in ("confidence", "max_detections")
+    }
+
+
+def test_thresholds_are_set_in_what_is_served(store: Store, colour_detector: Maker) -> None:
+    export = colour_detector()
+    before = digest_file(export.file)
+    promotion = publish(store, export, confidence=0.5, max_detections=3)
+    assert initializers(store.read("castings/1/model.onnx")) == {"confidence": 0.5, "max_detections": 3}
+    assert promotion.thresholds == {"confidence": 0.5, "iou": 0.5, "max_detections": 3}
+    assert promotion.export == read_card(export.path).digest
+    assert promotion.sign_off.files == {"model.onnx": before}
+    assert promotion.digests["model.onnx"] == store.digest("castings/1/model.onnx") != before
+    assert digest_file(export.file) == before
+    record = read_record(store, "castings", 1)
+    assert (record.thresholds, record.digests) == (promotion.thresholds, promotion.digests)
+    assert not store.exists("castings/1/labels.txt")
+    config = text_format.Parse(store.read("castings/config.pbtxt").decode(), pb.ModelConfig())
+    assert [list(output.dims) for output in config.output] == [[3, 4], [3], [3], [1]]
+
+
+def test_the_same_thresholds_make_no_new_version(store: Store, colour_detector: Maker) -> None:
+    export = colour_detector()
+    assert publish(store, export, confidence=0.5).created
+    assert not publish(store, export, confidence=0.5).created
+    assert publish(store, export, confidence=0.6).version == 2
+    assert publish(store, export).version == 3  # as it was exported
+    assert store.digest("castings/3/model.onnx") == digest_file(export.file)
+    assert rollback(store, "castings", to=1) == 1
+    assert live_version(store, "castings") == 1
+
+
+def test_an_openvino_file_gets_thresholds_too(tmp_path: Path, colour_detector: Maker) -> None:
+    store, path = open_store(tmp_path / "store", environ={}), tmp_path / "openvino"
+    source = colour_detector()
+    with create(path, kind="export", name="int8") as draft:
+        openvino.save_model(openvino.convert_model(source.file), draft.path / "model.xml", compress_to_fp16=False)
+        replace(source, path=draft.path, format="openvino", runtimes=("openvino",)).save()
+    export = open_export(path)
+    assert publish(store, export, runtime="openvino", confidence=0.5).created
+    assert not publish(store, export, runtime="openvino", confidence=0.5).created
+    assert read_record(store, "castings", 1).thresholds["confidence"] == 0.5
+    assert store.digest("castings/1/model.xml") != digest_file(export.file)
+
+
+def test_thresholds_that_a_model_does_not_have_publish_nothing(
+    store: Store, linear_export: Maker, colour_detector: Maker
+) -> None:
+    with pytest.raises(SpecError, match="no threshold 'confidence'"):
+        publish(store, linear_export(), confidence=0.5)
+    with pytest.raises(SpecError, match=r"`confidence` cannot be 1\.5"):
+        publish(store, colour_detector(), confidence=1.5)
+    assert store.list() == ()

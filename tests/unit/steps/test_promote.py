@@ -13,7 +13,7 @@ from fettle.errors import ArtifactError, GateError, SpecError
 from fettle.evaluate import results
 from fettle.evaluate.results import Candidate, GateVerdict, Selection
 from fettle.export.manifest import Export
-from fettle.publish import live_version
+from fettle.publish import Promotion, live_version
 from fettle.publish.repository import read_record
 from fettle.spec import ServeConfig
 from fettle.steps.approve import approve
@@ -134,3 +134,21 @@ def test_the_same_promotion_twice_is_one_version(
     for _ in range(2):
         artifact = promote(selection, exports, tmp_path / "p", serve=serve, name="m")
         assert artifact.card.summary["version"] == 1
+
+
+def test_a_detector_goes_live_with_the_candidates_thresholds(
+    colour_detector: Maker, serve: ServeConfig, tmp_path: Path
+) -> None:
+    export = colour_detector(seed=1)
+    fitted = {"confidence": 0.41, "iou": 0.5, "max_detections": 10}
+    row = replace(candidate("good", export.path, PASSED), thresholds=fitted)
+    table = Selection("detect", "balanced", "good", "good", "Good wins.", (row,), (), ())
+    selection = write(tmp_path / "selection", table)
+    for name in ("first", "again"):  # read back from JSON, the same thresholds are the same files
+        promote(selection, [export.path], tmp_path / name, serve=serve, name="m")
+        told = results.load(tmp_path / name / "promotion.json", Promotion)
+        assert (told.version, told.thresholds, told.created) == (1, fitted, name == "first")
+    approve(selection, [export.path], tmp_path / "approval", by="Ada", reason="fine")
+    export.file.write_bytes(export.file.read_bytes() + b" ")
+    with pytest.raises(ArtifactError, match="altered"):
+        promote(selection, [export.path], tmp_path / "p", serve=serve, name="m", sign_off=tmp_path / "approval")
