@@ -1,7 +1,7 @@
 """``recipes``: named paths of optimization steps; each path ends in one candidate a runtime."""
 
 import re
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -123,6 +123,31 @@ Recipe = list[RecipeStep]
 TORCH_STEPS = ("prune", "finetune")
 DISTILLED = frozenset({"classify"})  # tasks whose fine-tuning can learn from a teacher's outputs
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+def without_distillation(recipes: Any) -> Any:
+    """Return recipes, as written, for a task that is not among :data:`DISTILLED`: ``distil`` is off by default.
+
+    Raises:
+        ValueError: If it is asked for.
+    """
+    if not isinstance(recipes, dict):
+        return recipes
+    return {
+        name: [_untaught(name, step) for step in recipe] if isinstance(recipe, list) else recipe
+        for name, recipe in recipes.items()
+    }
+
+
+def _untaught(name: str, step: Any) -> Any:
+    if step == "finetune":
+        step = {"finetune": None}
+    if not isinstance(step, dict) or not isinstance(step.get("finetune", 0), dict | None):
+        return step
+    settings = step["finetune"] or {}
+    if settings.get("distil") is not None:
+        raise ValueError(f"recipe {name!r}: finetune.distil is for classifiers, a detector learns from its boxes alone")
+    return {**step, "finetune": {**settings, "distil": None}}
 
 
 def check_recipe(name: str, recipe: Recipe) -> None:

@@ -10,7 +10,7 @@ from fettle.spec.detections import DetectionConfig
 from fettle.spec.gates import BenchmarkConfig, GateConfig
 from fettle.spec.model import ModelConfig
 from fettle.spec.presets import FAMILY_PRESETS
-from fettle.spec.recipes import Recipe, check_recipe
+from fettle.spec.recipes import DISTILLED, Recipe, check_recipe, without_distillation
 from fettle.spec.serve import ServeConfig
 from fettle.spec.train import TrainConfig
 from fettle.spec.tune import TuneConfig
@@ -56,6 +56,13 @@ class Spec(Section):
         if family not in FAMILY_PRESETS:
             return values
         return {**values, "train": {"preset": FAMILY_PRESETS[family], **values.get("train", {})}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _teach_those_who_can_be_taught(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("task", "classify") in DISTILLED or "recipes" not in values:
+            return values
+        return {**values, "recipes": without_distillation(values["recipes"])}
 
     @model_validator(mode="after")
     def _recipes_make_sense(self) -> Self:

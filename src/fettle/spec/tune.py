@@ -39,8 +39,9 @@ class TuneConfig(Section):
     """No trial starts after this."""
     epochs: int | None = Field(None, ge=1)
     """Epochs a trial; by default those of ``train``."""
-    metric: Literal["loss", "macro_f1", "accuracy"] = "loss"
-    """Validation metric that is searched for; ``loss`` is minimized."""
+    metric: Literal["loss", "macro_f1", "accuracy", "map50", "map50_95"] = "loss"
+    """Validation metric that is searched for; ``loss`` is minimized, and does not compare where the search changes
+    weights of a detector's loss: take ``map50_95`` there."""
     space: dict[str, Range] = {
         "train.lr": Range(low=1e-4, high=1e-2, log=True),
         "train.batch_size": Range(low=8, high=32, step=8),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from fettle import card
@@ -16,7 +17,11 @@ from fettle.tune.results import OVERRIDES, STUDY, overrides, summarize
 from fettle.tune.search import Report, Train, search
 from fettle.tune.space import Overrides, check_space, defaults, override
 
-COLUMNS = {"loss": "val_loss", "macro_f1": "macro_f1", "accuracy": "accuracy"}
+# By task: the column of the history that each metric is.
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "classify": {"loss": "val_loss", "macro_f1": "macro_f1", "accuracy": "accuracy"},
+    "detect": {"loss": "val_loss", "map50": "map50", "map50_95": "map50_95"},
+}
 
 
 def tune(
@@ -35,7 +40,7 @@ def tune(
             beside ``out``, removed after success; one that was given is kept.
 
     Raises:
-        SpecError: If a key cannot be searched or a value is refused.
+        SpecError: If a key cannot be searched, a value is refused, or the metric is not of the task.
         TrainError: If every trial diverges, or the search is interrupted.
         ArtifactError: If the data set cannot be read.
     """
@@ -43,10 +48,13 @@ def tune(
         raise SpecError("`tune.trials` is 0, which switches tuning off: set it to 1 or more.")
     check_space(tune.space)
     data = open_dataset(dataset)
+    columns = COLUMNS[data.task]
+    if tune.metric not in columns:
+        raise SpecError(f"`tune.metric` must be one of {', '.join(columns)} for {data.task}, got {tune.metric!r}.")
     if tune.epochs is not None:
         train = train.model_copy(update={"epochs": tune.epochs})
     folder = work or work_folder(out)
-    trainer = _trainer(data, model, train, COLUMNS[tune.metric])
+    trainer = _trainer(data, model, train, columns[tune.metric])
     study = search(tune, defaults(tune.space, model, train), trainer, folder=folder)
     config = {"model": model.to_json(), "train": train.to_json(), "tune": tune.to_json()}
     found = summarize(study, metric=tune.metric)

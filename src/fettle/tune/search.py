@@ -20,7 +20,9 @@ from fettle.tune.claims import Claims
 from fettle.tune.space import Overrides, suggest
 
 log = logging.getLogger("fettle")
-DIRECTIONS: Mapping[str, Any] = {"loss": "minimize", "macro_f1": "maximize", "accuracy": "maximize"}
+DIRECTIONS: Mapping[str, Any] = {
+    "loss": "minimize", "macro_f1": "maximize", "accuracy": "maximize", "map50": "maximize", "map50_95": "maximize",
+}  # fmt: skip
 Report = Callable[[int, float], None]  # epoch, value; raises TrialPruned
 Train = Callable[[Overrides, Path, Report], float | None]  # overrides, folder: the value, None if it diverged
 
