@@ -18,6 +18,7 @@ from fettle.evaluate.results import Benchmark, Validation
 from fettle.hardware import passport
 from fettle.spec import GateConfig
 from fettle.steps.select import select
+from fettle.steps.validate import validate
 
 SPEEDS = {"baseline-onnxruntime": (10.0, 40.0), "int8-onnxruntime": (3.0, 10.0), "slow-onnxruntime": (15.0, 10.0)}
 
@@ -40,6 +41,32 @@ def run(castings_dataset: Path, make_export, tmp_path: Path) -> dict[str, Path]:
     paths["study"] = _json(tmp_path / "study", "study", STUDY)
     paths["promotion"] = _json(tmp_path / "promotion", "promotion", PROMOTION)
     paths["confirmation"] = _json(tmp_path / "confirmation", "confirmation", CONFIRMATION)
+    return paths
+
+
+@pytest.fixture
+def detection_run(told_dataset, make_told_detector, tmp_path: Path) -> dict[str, Path]:
+    """The same of detectors: int8 has half the scores, loses an object, and alarms where nothing is."""
+    left, right, low = (4, 4, 24, 24), (34, 4, 54, 24), (4, 34, 24, 54)
+    truth = [(left, 0), (right, 1)]
+    val = [(truth, [(left, 80, 0), (right, 60, 1)])]
+    test = [(truth, [(left, 90, 0), (right, 80, 1), (low, 70, 0)]), (truth, [(left, 90, 0), (right, 20, 1)]), ([], [])]
+    paths = {"dataset": told_dataset(val=val, test=test)}
+    base = make_told_detector()
+    exports = {
+        "baseline-onnxruntime": base,
+        "int8-onnxruntime": make_told_detector("int8", scale=0.5, parents={"export": read_card(base)}),
+    }
+    for name, export in exports.items():
+        reference = paths.get("baseline-onnxruntime")
+        made = validate(export, paths["dataset"], tmp_path / name, runtime="onnxruntime", reference=reference)
+        paths[name] = made.path
+    paths["benchmark"] = _benchmark(tmp_path / "benchmark", exports)
+    validations = [paths[name] for name in exports]
+    gates = GateConfig(class_floor=None)
+    paths["selection"] = select(
+        validations, paths["benchmark"], tmp_path / "selection", gates=gates, profile="balanced"
+    ).path
     return paths
 
 
@@ -83,6 +110,7 @@ def _benchmark(path: Path, exports: dict[str, Path]) -> Path:
             size_mb=size, memory_mb=size * 2, load_ms=100.0,
         )
         for name, (ms, size) in SPEEDS.items()
+        if name in exports
     }  # fmt: skip
     found = Benchmark(timings, threads=2, rounds=10, batches=(1, 4), hardware=passport().to_json())
     parents = {name: read_card(export) for name, export in exports.items()}

@@ -17,6 +17,7 @@ from fettle.report.page import render
 from fettle.report.sections import SECTIONS
 from fettle.spec import GateConfig
 from fettle.steps.select import select
+from fettle.steps.validate import validate
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -147,7 +148,7 @@ def test_names_are_escaped(run, tmp_path: Path) -> None:
     assert "<script" not in page
     assert "$x_{1}$" in found.text  # and matplotlib takes no name for a formula
     assert f"{evil}.png" in found.text
-    assert "1 file could not be used" in re.sub(r"\s+", " ", found.text)
+    assert "1 image or box could not be used" in re.sub(r"\s+", " ", found.text)
 
 
 def test_refuses_nothing_and_altered_artifacts(run) -> None:
@@ -171,3 +172,36 @@ def test_mistakes_are_the_most_confident_ones(run) -> None:
     assert test.paths[0] in shown
     assert np.load(run["int8-onnxruntime"] / "predictions.npz")["probabilities"].max() == np.float32(0.9)
     assert read_card(run["selection"]).summary["winner"] == "int8-onnxruntime"
+
+
+def test_a_run_of_detectors(detection_run) -> None:
+    page = page_of(*detection_run.values())
+    found = read(page)
+    assert found.sections == ["result", "candidates", "gates", "quality", "mistakes", "data", "lineage", "machine"]
+    text = re.sub(r"\s+", " ", found.text)
+    assert "int8-onnxruntime is the balanced choice: 3.3x faster than baseline-onnxruntime" in text
+    assert "one point of mAP50 counts as much as twice the speed" in text
+    assert text.lower().count("accuracy") == 1  # the name of a profile
+    assert "int8-onnxruntime 0.250 0.150 -0.150" in text  # exported with, served with, against the baseline
+    assert "int8-onnxruntime gives 100.00% of the boxes that baseline-onnxruntime gives" in text
+    assert "misses 1 of 4 objects on 3 test images, and gives 1 false alarm." in text
+    assert "b missed baseline-onnxruntime | int8-onnxruntime" in text
+    assert "a at 35%" in text
+    mistakes = page[page.index('id="mistakes"') : page.index('id="data"')]
+    assert mistakes.count("<img") == 4
+    assert not re.search(r"https?://|file:|@import|url\((?!#)|nan|None", page[page.index("<main>") :])
+
+
+def test_a_single_detector(detection_run) -> None:
+    text = read(page_of(detection_run["dataset"], detection_run["int8-onnxruntime"])).text
+    assert "Operating point" in text
+    assert "int8-onnxruntime misses 1 of 4 objects" in re.sub(r"\s+", " ", text)
+
+
+def test_classes_of_detectors_are_escaped(told_dataset, make_told_detector, tmp_path: Path) -> None:
+    evil, box = "<script>x</script>", (4, 4, 24, 24)
+    data = told_dataset(classes=(evil, "b"), val=[([(box, 0)], [(box, 90, 1)])], test=[([(box, 0)], [(box, 90, 1)])])
+    made = validate(make_told_detector(classes=(evil, "b")), data, tmp_path / "v", runtime="onnxruntime")
+    page = page_of(data, made.path)
+    assert "<script" not in page
+    assert f"{evil} missed" in read(page).text

@@ -20,6 +20,11 @@ def test_one_line_a_candidate(run) -> None:
     assert "\x1b" not in to_text(selection)
 
 
+def test_detectors_are_told_by_their_own_measure(detection_run) -> None:
+    selection = results.load(detection_run["selection"] / results.SELECTION, Selection)
+    assert to_text(selection).splitlines()[0].split()[:3] == ["candidate", "precision", "mAP50"]
+
+
 def test_styles_tell_the_standing(run) -> None:
     selection = results.load(run["selection"] / results.SELECTION, Selection)
     states = [standing(row, selection) for row in selection.candidates]
