@@ -11,6 +11,7 @@ from fettle.data.drawing import class_colour, draw_boxes
 
 COLUMNS, MAX_ROWS, GAP, MARGIN = 8, 24, 4, 18
 CELL, BOX_CELL = 96, 160  # boxes need room
+MOST_CAPTIONS = 3  # more would hide what they name
 
 
 def grid_of_labels(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: Sequence[str]) -> Image.Image:
@@ -47,7 +48,7 @@ def grid_of_boxes(images: NDArray[np.uint8], boxes: Boxes, classes: Sequence[str
         sheet.title(row, f"{name} ({len(of_class)})", colour=class_colour(row))
         for column, index in enumerate(np.unique(of_class)[:columns]):
             xyxy, labels = boxes.of(index)
-            captions = [classes[label] for label in labels]
+            captions = [classes[label] for label in labels] if len(labels) <= MOST_CAPTIONS else []
             sheet.paste(row, column, draw_boxes(images[index], xyxy, labels, captions=captions, side=BOX_CELL))
     return sheet.image
 

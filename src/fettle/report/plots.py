@@ -126,8 +126,8 @@ def importances(shares: Mapping[str, float]) -> Markup:
         return svg(plot, label="Importance of the searched keys")
 
 
-def class_counts(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> Markup:
-    """Images of each class by split."""
+def class_counts(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str], *, unit: str = "images") -> Markup:
+    """Images or boxes of each class by split."""
     with style():
         plot = axes(height=1.2 + 0.32 * len(classes))
         left = np.zeros(len(classes))
@@ -138,9 +138,9 @@ def class_counts(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]
         plot.set_yticks(range(len(classes)), classes)
         plot.invert_yaxis()
         plot.grid(axis="y", visible=False)
-        plot.set_xlabel("images")
+        plot.set_xlabel(unit)
         _legend_above(plot, columns=4)
-        return svg(plot, label="Images of each class by split")
+        return svg(plot, label=f"{unit.capitalize()} of each class by split")
 
 
 def throughput(selection: Selection, names: Sequence[str]) -> Markup:

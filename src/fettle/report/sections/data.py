@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fettle.report import plots
+from fettle.data import Dataset
+from fettle.report import box_plots, plots
 from fettle.report.pictures import file_uri
 from fettle.report.sources import Sources
 
@@ -25,13 +26,32 @@ def build(sources: Sources) -> dict[str, Any] | None:
         "name": dataset.artifact.card.name,
         "weights": dict(zip(dataset.classes, weights, strict=True)),
         "totals": {split: sum(by_class.values()) for split, by_class in dataset.counts.items()},
-        "plot": plots.class_counts(dataset.counts, dataset.classes),
+        "images": {split: len(dataset.subset(split)) for split in dataset.counts},
         "grid": file_uri(folder / "grid.jpg"),
         "quarantine": quarantine[:MOST_LISTED],
         "quarantined": len(quarantine),
         "most": MOST_LISTED,
         **_duplicates(folder / "duplicates.json"),
         **_statistics(dataset.statistics),
+        **_boxes(dataset),
+    }
+
+
+def _boxes(dataset: Dataset) -> dict[str, Any]:
+    """Return plots and a table of boxes; for images with labels the plot of these alone."""
+    boxes, side = dataset.boxes, dataset.image_size
+    if not len(boxes.labels):
+        return {"plots": [plots.class_counts(dataset.counts, dataset.classes)], "boxes": {}}
+    drawn = [
+        plots.class_counts(dataset.counts, dataset.classes, unit="boxes"),
+        box_plots.places(boxes, side=side),
+        box_plots.shapes(boxes, side=side),
+        box_plots.crowding(boxes),
+    ]
+    return {
+        "plots": drawn,
+        "boxes": dataset.statistics.get("boxes", {}).get("by_class", {}),
+        "background": int((boxes.counts == 0).sum()),
     }
 
 
