@@ -93,12 +93,22 @@ def accumulate_gradients(model: nn.Module, batches: Batches) -> None:
         raise OptimizeError("`prune.importance: taylor` needs labelled images: the training split is empty.")
 
 
-def last_layer(model: nn.Module, example_input: torch.Tensor) -> str:
-    """Return the name of the layer that is called last: its outputs are the answer.
+def output_layers(model: nn.Module, example_input: torch.Tensor) -> list[str]:
+    """Return the names of the layers that give the answer: the model's ``predictors``, else the one called last.
 
     Raises:
         OptimizeError: If no convolution and no linear layer is called.
     """
+    predictors = getattr(model, "predictors", None)
+    return [_last_layer(model, example_input)] if predictors is None else names_of(model, predictors)
+
+
+def names_of(model: nn.Module, modules: Iterable[nn.Module]) -> list[str]:
+    wanted = {id(module) for module in modules}
+    return [name for name, module in model.named_modules() if id(module) in wanted]
+
+
+def _last_layer(model: nn.Module, example_input: torch.Tensor) -> str:
     called: list[str] = []
     hooks = [
         module.register_forward_hook(lambda *_, name=name: called.append(name))

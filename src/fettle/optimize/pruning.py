@@ -15,10 +15,11 @@ import torch_pruning as tp
 from torch import nn
 
 from fettle.errors import OptimizeError
-from fettle.optimize.channels import PRUNABLE, Batches, accumulate_gradients, last_layer, remove_channels
+from fettle.optimize.channels import PRUNABLE, Batches, accumulate_gradients, names_of, output_layers, remove_channels
 from fettle.spec import PruneConfig
 
 PROBES = 10
+NEAR = 0.005  # that much more than is wanted ends the bisection
 TOLERANCE = 0.05
 
 
@@ -64,17 +65,18 @@ def prune(
     """Return a smaller copy of ``model``; the original is untouched.
 
     Args:
-        model: Trained network on the CPU.
+        model: Trained network on the CPU, in the form of :func:`fettle.models.prunable.make_prunable`.
         config: How much to prune, and by which importance.
         example_input: One batch, (N, 3, S, S) float32.
-        keep: Layers whose outputs stay as they are, beside the last one and those that ``config.keep`` names.
+        keep: Layers whose outputs stay as they are, beside those that give the answer and those that ``config.keep``
+            names.
         batches: Normalized images (N, 3, S, S) float32 and labels (N,) int64, for ``taylor`` only.
 
     Raises:
         OptimizeError: If nothing was removed, the share is out of reach, or the network cannot be pruned.
     """
     ranked = copy.deepcopy(model).eval()
-    names = [last_layer(ranked, example_input), *_names(model, keep), *_known(model, config.keep)]
+    names = [*output_layers(ranked, example_input), *names_of(model, keep), *_known(model, config.keep)]
     if config.importance == "taylor":
         accumulate_gradients(ranked, batches or ())
     before = measure(model, example_input)
@@ -83,10 +85,13 @@ def prune(
         share = (low.share + (high.share if high else 1.0)) / 2
         pruned = remove_channels(ranked, config, share, example_input=example_input, keep=names)
         probe = _Probe(share, pruned, measure(pruned, example_input))
-        if _removed(before, probe.cost, config.by) < config.ratio:
+        removed = _removed(before, probe.cost, config.by)
+        if removed < config.ratio:
             low = probe
         else:
             high = probe
+        if config.ratio <= removed <= config.ratio + NEAR:
+            break
     best = _choose([high, low] if high else [low], before, config)
     best.model.zero_grad(set_to_none=True)
     return PruneResult(best.model, before, best.cost, best.share, _narrowed(model, best.model))
@@ -122,11 +127,6 @@ def _choose(probes: Sequence[_Probe], before: Cost, config: PruneConfig) -> _Pro
         f"`prune.ratio` {config.ratio:.1%} of the {config.by} is out of reach with `width_step` {config.width_step}: "
         f"{shares} can be removed. Take a smaller `width_step` or another `ratio`."
     )
-
-
-def _names(model: nn.Module, modules: Sequence[nn.Module]) -> list[str]:
-    wanted = {id(module) for module in modules}
-    return [name for name, module in model.named_modules() if id(module) in wanted]
 
 
 def _known(model: nn.Module, wanted: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Step ``prune``: a trained model in, a smaller one out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +10,10 @@ import torch
 from fettle import card
 from fettle.card import Artifact
 from fettle.data import Dataset, open_dataset
+from fettle.errors import OptimizeError
 from fettle.export.served import Normalize
 from fettle.models import Architecture, load_model, read_plan, save_model
+from fettle.models.prunable import make_prunable
 from fettle.optimize import pruning
 from fettle.spec import PruneConfig
 
@@ -30,13 +32,22 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
 
     Raises:
         ArtifactError: If an input is missing or altered.
-        OptimizeError: If nothing was removed, or the share is out of reach.
+        OptimizeError: If nothing was removed, the share is out of reach, or the importance does not suit the task.
     """
     source, data = Artifact.open(model, kind="model"), open_dataset(dataset)
-    network, architecture = load_model(model)
+    network, architecture = make_prunable(*load_model(model))
+    batches = BATCHES.get(architecture.task)
+    if batches is None and config.importance == "taylor":
+        raise OptimizeError(
+            f"`prune.importance: taylor` knows the loss of {', '.join(BATCHES)}, not of {architecture.task}: take "
+            "group_norm or l1."
+        )
     size = architecture.image_size
     result = pruning.prune(
-        network, config, example_input=torch.zeros(2, 3, size, size), batches=_batches(data, architecture)
+        network,
+        config,
+        example_input=torch.zeros(2, 3, size, size),
+        batches=batches(data, architecture) if batches else None,
     )
     parents = {"model": source.card, "dataset": data.artifact.card}
     with card.create(out, kind="model", name=source.card.name, config=config.to_json(), parents=parents) as draft:
@@ -57,3 +68,9 @@ def _batches(data: Dataset, architecture: Architecture) -> Iterator[tuple[torch.
     for start in range(0, len(order), TAYLOR_BATCH):
         rows = order[start : start + TAYLOR_BATCH]
         yield normalize(torch.from_numpy(train.images[rows])), torch.from_numpy(train.labels[rows])
+
+
+# What ``taylor`` needs, by task: the loss that it differentiates is that of classifiers.
+BATCHES: Mapping[str, Callable[[Dataset, Architecture], Iterator[tuple[torch.Tensor, torch.Tensor]]]] = {
+    "classify": _batches
+}

@@ -150,7 +150,7 @@ class Loop(DetectionTrainer):  # type: ignore[misc]
 
     @override
     def resume_training(self, ckpt: None) -> None:
-        """Set the loss and go on from the last checkpoint, if there is one; the base class calls it before it starts."""
+        """Set the loss and go on from the last checkpoint, if there is one; the base class calls it at the start."""
         self.model.criterion = Criterion(self.model, self.config.label_smoothing)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         if not (self.folder / LAST).exists():
