@@ -23,7 +23,7 @@ READERS: Mapping[str, tuple[tuple[str, int], ...]] = MappingProxyType(
     {
         "confidence": (("postprocess/passes", 1),),
         "iou": (("postprocess/selected", 3),),
-        "max_detections": (("postprocess/selected", 2), ("postprocess/sorted_score", 1)),
+        "max_detections": (("postprocess/selected", 2), ("postprocess/sorted", 1)),
     }
 )
 MOST_CANDIDATES = 1000
@@ -71,20 +71,23 @@ PER_CLASS = """
     in_pool = Equal (class_, each_class)
     pools = Where (in_pool, score_, never)
 """
-# The operator answers (image, pool, candidate) in rows as many as it keeps. Written back over the candidates, their
-# scores sort them; -1 stands for those that it did not keep.
+# The operator answers (image, pool, candidate) in rows as many as it keeps. Candidates fall already, so their places
+# bring what was kept to the front: equal scores are no matter of a runtime's sorting, and each answer is a prefix of a
+# longer one.
 REST = """
     selected = NonMaxSuppression (top_box, pools, max_detections, iou, zero)
     where = Gather <axis = 1> (selected, image_and_candidate)
-    kept_score = GatherND (top_score, where)
+    candidate = Gather <axis = 1> (selected, candidate_alone)
+    points = Gather (points_of_place, candidate)
     shape = Shape (top_score)
-    nothing = Expand (never, shape)
-    kept = ScatterND (nothing, where, kept_score)
-    sorted_score, place = TopK (kept, max_detections)
+    nothing = Expand (zero, shape)
+    kept = ScatterND (nothing, where, points)
+    sorted, place = TopK (kept, max_detections)
+    found = Greater (sorted, zero)
     place_ = Unsqueeze (place, two)
-    found = Greater (sorted_score, zero)
     found_ = Unsqueeze (found, two)
-    scores = Relu (sorted_score)
+    kept_score = GatherND <batch_dims = 1> (top_score, place_)
+    scores = Where (found, kept_score, zero)
     kept_class = GatherND <batch_dims = 1> (top_class, place_)
     label = Where (found, kept_class, no_class)
     labels = Cast <to = 6> (label)
@@ -170,6 +173,8 @@ def _constants(size: int, classes: int, missing: int, candidates: int) -> dict[s
     return {
         "candidates": np.array([candidates]),
         "classes": np.array(classes),
+        "candidate_alone": np.array(2),
+        "points_of_place": np.arange(candidates, 0, -1, dtype=np.float32),
         "each_class": np.arange(classes).reshape(1, classes, 1),
         "flat": np.array([0, -1]),
         "image_and_candidate": np.array([0, 2]),
