@@ -37,5 +37,5 @@ def f1_over_confidence(metrics: Mapping[str, DetectionMetrics], thresholds: Mapp
             plot.plot(np.linspace(0, 1, len(found.f1_curve)), found.f1_curve, color=colour, label=name)
             plot.plot([confidence] * 2, [0, found.f1 or 0.0], color=colour, linewidth=1, linestyle="--")
         plot.set(xlabel="confidence", ylabel="F1 at IoU .5", xlim=(0, 1.02), ylim=(0, 1.04))
-        plot.legend(loc="lower left")
+        plot.legend(loc="upper right")
         return svg(plot, label="F1 over confidence, with the confidence that is served")

@@ -21,8 +21,8 @@ class GateConfig(Section):
     min_map50: float | None = Field(None, ge=0, le=1)
     """For detectors: smallest mAP50 on its own."""
     class_floor: float | None = Field(0.8, ge=0, le=1)
-    """Smallest recall (for detectors AP50) of any class; one that the baseline itself does not bring there must not fall further, beyond
-    what chance explains."""
+    """Smallest recall (for detectors AP50) of any class; one that the baseline itself does not bring there must not
+    fall further, beyond what chance explains."""
     latency_p95_ms: float | None = Field(None, gt=0)
     """Largest 95th percentile of the latency at batch 1."""
     max_size_mb: float | None = Field(None, gt=0)

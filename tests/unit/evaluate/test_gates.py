@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
+from fettle.evaluate.evidence import Evidence
 from fettle.evaluate.gates import judge
+from fettle.evaluate.latency import summarize
+from fettle.evaluate.results import Validation
+from fettle.evaluate.select import select
+from fettle.evaluate.tasks import TASKS
 from fettle.spec import GateConfig
 
 OFF = {"class_floor": None}
@@ -97,3 +102,76 @@ def test_size(make_evidence, limit: float, passed: bool) -> None:
 def test_gates_that_are_null_are_not_asked(make_evidence) -> None:
     names = [each.name for each in judge(make_evidence("int8"), make_evidence(), GateConfig(class_floor=None))]
     assert names == ["max_drop"]
+
+
+@pytest.fixture
+def detector():
+    """Return the evidence of a detector that finds some of 20 objects of each class, one an image."""
+
+    def make(recipe: str = "baseline", *, found: tuple[int, int] = (20, 20)) -> Evidence:
+        box = np.float32([4, 4, 24, 24])
+        labels = np.repeat([0, 1], 20)
+        right = np.arange(40) % 20 < np.array(found)[labels]
+        predictions = {
+            "boxes": np.where(right[:, None, None], box, box + 30),
+            "scores": np.full((40, 1), 0.9, np.float32),
+            "labels": labels[:, None].astype(np.int32),
+            "truth_xyxy": np.tile(box, (40, 1)), "truth_labels": labels, "truth_starts": np.arange(41),
+            "truth_areas": np.full(40, 400, np.float32),
+        }  # fmt: skip
+        thresholds = {"confidence": 0.5, "iou": 0.5, "max_detections": 10}
+        task = TASKS["detect"]
+        metrics = task.metrics(task.study(predictions, 3), thresholds, ("a", "b", "never"))
+        samples = {1: np.random.default_rng(0).normal(0.01, 1e-4, (30, 5)).tolist()}
+        return Evidence(
+            validation=Validation(
+                f"{recipe}-onnxruntime", recipe, "onnxruntime", "float32", "detect", ("a", "b", "never"), metrics,
+                thresholds=thresholds,
+            ),
+            predictions=predictions,
+            timing=summarize(samples, size_mb=1.0),
+            export={"kind": "export", "name": recipe, "digest": recipe, "parents": {}},
+        )  # fmt: skip
+
+    return make
+
+
+def test_detectors_are_judged_by_map50_in_the_same_words(detector) -> None:
+    baseline, candidate = detector(), detector("int8", found=(18, 20))
+    found = verdict("max_drop", candidate, baseline, **OFF)
+    assert not found.passed
+    assert "mAP50 may be at most 1.00 points below baseline-onnxruntime" in found.words
+    assert "objects lost 2, gained 0" in found.words
+    assert verdict("max_drop", candidate, baseline, max_drop=0.2, **OFF).passed
+    assert verdict("max_drop", baseline, detector("again"), **OFF).words.startswith("Asked: mAP50")
+
+
+def test_min_map50(detector) -> None:
+    assert verdict("min_map50", detector(), detector(), min_map50=0.99, **OFF).passed
+    found = verdict("min_map50", detector(found=(10, 10)), detector(), min_map50=0.99, **OFF)
+    assert not found.passed
+    assert "over 40 objects in 40 images (95% interval" in found.words
+    names = [each.name for each in judge(detector(), detector(), GateConfig(min_accuracy=0.5, class_floor=None))]
+    assert names == ["max_drop"]
+
+
+def test_class_floor_of_detectors_is_of_ap50(detector) -> None:
+    found = verdict("class_floor", detector("int8", found=(20, 8)), detector())
+    assert not found.passed
+    assert "'b' has" in found.words
+    assert "AP50 of at least 80.0% in every class" in found.words
+    weak = detector(found=(20, 8))
+    assert verdict("class_floor", detector("int8", found=(20, 8)), weak).passed
+    assert verdict("class_floor", detector("int8", found=(20, 7)), weak).passed  # an object may be chance
+    assert not verdict("class_floor", detector("int8", found=(20, 1)), weak).passed
+
+
+def test_a_detector_is_chosen_by_map50(detector) -> None:
+    found = select([detector(), detector("int8", found=(18, 20))], gates=GateConfig(max_drop=0.3), profile="accuracy")
+    assert found.winner == "baseline-onnxruntime"
+    row = found.candidate("int8-onnxruntime")
+    assert list(row.scores)[:2] == list(row.differences) == ["map50", "map50_95"]
+    assert row.score == row.scores["map50"] < 1
+    assert row.difference.interval.estimate == pytest.approx(row.score - found.candidate(found.baseline).score)
+    assert row.thresholds["confidence"] == 0.5
+    assert "mAP50 100.0%" in found.sentence

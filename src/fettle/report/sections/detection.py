@@ -7,12 +7,11 @@ import numpy as np
 
 from fettle.evaluate import words
 from fettle.evaluate.detection import DetectionMetrics
+from fettle.evaluate.evidence import BASELINE
 from fettle.evaluate.intervals import Interval
 from fettle.evaluate.results import Validation
 from fettle.report import detection_plots
 from fettle.report.confusion import confusions
-
-BASELINE = "baseline"
 
 
 def quality(contrasted: Mapping[str, Validation], everyone: Mapping[str, Validation]) -> dict[str, Any]:
@@ -38,13 +37,13 @@ def quality(contrasted: Mapping[str, Validation], everyone: Mapping[str, Validat
 
 def _operating_point(validation: Validation, everyone: Mapping[str, Validation]) -> dict[str, Any]:
     """Tell how far the confidence moved: from the export's, and from the baseline's in the same runtime."""
-    baseline = everyone.get(f"{BASELINE}-{validation.runtime}")
+    baseline = everyone.get(f"{BASELINE}-{validation.runtime}", validation)
     confidence = validation.thresholds["confidence"]
     return {
         "name": validation.candidate,
         "exported": validation.exported["confidence"],
         "confidence": confidence,
-        "moved": confidence - baseline.thresholds["confidence"] if baseline else None,
+        "moved": None if baseline is validation else confidence - baseline.thresholds["confidence"],
         "metrics": _metrics(validation),
         "val": validation.val,
     }

@@ -1,8 +1,11 @@
 """Training curves of every model that was fitted."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from markupsafe import Markup
 
 from fettle.card import Artifact
 from fettle.evaluate import words
@@ -10,12 +13,57 @@ from fettle.report import plots
 from fettle.report.sources import Sources
 
 HISTORY = "history.jsonl"
-SCORES = {"macro_f1": "macro F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
-History = Sequence[Mapping[str, float]]
+Row = Mapping[str, float]
+History = Sequence[Row]
+
+
+@dataclass(frozen=True)
+class View:
+    """What is told of the fits of one task.
+
+    Attributes:
+        sentence: Of the best epoch.
+        quality: Plot of the score that matters.
+        scores: Columns of the history and their names.
+    """
+
+    sentence: Callable[[Row], str]
+    quality: Callable[[History], Markup]
+    scores: Mapping[str, str]
+
+
+def _classifier_sentence(best: Row) -> str:
+    return (
+        f"macro F1 {best['macro_f1']:.1%} and accuracy {best['accuracy']:.1%} on val; train, measured without "
+        f"augmentation, less val is {words.points(best['gap'])}."
+    )
+
+
+def _detector_sentence(best: Row) -> str:
+    return (
+        f"mAP50 {best['map50']:.1%} and mAP50-95 {best['map50_95']:.1%} on val; where F1 is highest, precision is "
+        f"{best['precision']:.1%} and recall {best['recall']:.1%}."
+    )
+
+
+# By the column that only this task's histories have.
+VIEWS: Mapping[str, View] = {
+    "accuracy": View(
+        _classifier_sentence,
+        lambda history: plots.accuracy_curves(history, train="train_accuracy", val="accuracy"),
+        {"macro_f1": "macro F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"},
+    ),
+    "map50": View(
+        _detector_sentence,
+        lambda history: plots.curves(history, {"map50": "mAP50", "map50_95": "mAP50-95"}, title="mAP on val"),
+        {"precision": "precision", "recall": "recall", "iou": "IoU of what is assigned"},
+    ),
+}
+RATES = {"lr": "learning rate", "lr_backbone": "of the backbone"}
 
 
 def build(sources: Sources) -> dict[str, Any] | None:
-    """Tell how the fits went, the gap of train and val among it."""
+    """Tell how the fits went."""
     recipes = _recipes(sources)
     models = [_model(artifact, recipes.get(artifact.card.digest)) for artifact in sources.of("model")]
     fitted = [model for model in models if model]
@@ -28,20 +76,31 @@ def _model(artifact: Artifact, recipe: str | None) -> dict[str, Any] | None:
     if not history:
         return None
     best = artifact.card.summary["best"]
+    view = next(view for column, view in VIEWS.items() if column in best)
+    parts = [name for name in history[0] if name.endswith("_loss") and name not in ("train_loss", "val_loss")]
     return {
         "name": f"{artifact.card.name}, {recipe}" if recipe else artifact.card.name,
         "epochs": len(history),
         "best": best,
-        "gap": words.points(best["gap"]),
+        "sentence": view.sentence(best),
         "seconds": artifact.card.summary.get("train_seconds", artifact.card.seconds),
         "plots": [
-            plots.accuracy_curves(history, train="train_accuracy", val="accuracy"),
+            view.quality(history),
             plots.curves(history, {"val_loss": "val", "train_loss": "train, as trained"}, title="Loss"),
-            plots.curves(history, SCORES, title="Scores on val"),
-            plots.curves(history, {"lr": "learning rate"}, title="Learning rate"),
+            plots.curves(history, _there(view.scores, history), title="Scores on val"),
+            *([plots.curves(history, _named(parts), title="Parts of the loss")] if parts else []),
+            plots.curves(history, _there(RATES, history), title="Learning rate"),
             plots.curves(history, {"gradient_norm": "gradient norm"}, title="Gradient norm", log=True),
         ],
     }
+
+
+def _named(columns: Sequence[str]) -> dict[str, str]:
+    return {column: column.removesuffix("_loss") for column in columns}
+
+
+def _there(columns: Mapping[str, str], history: History) -> dict[str, str]:
+    return {column: name for column, name in columns.items() if column in history[0]}
 
 
 def _recipes(sources: Sources) -> dict[str, str]:
