@@ -62,7 +62,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "optimizer": "adamw", "lr": 0.002, "final_lr": 0.1, "schedule": "cosine", "warmup_epochs": 3,
         "weight_decay": 5e-4, "label_smoothing": 0.1, "balance": {"loss": 0.0, "sampling": 0.0},
         "mixup": 0.1, "mosaic": 1.0, "clip_norm": 10.0, "patience": 0,
-        "epochs": 50, "batch_size": 16, "augment": [], "balance": {"loss": 0.0, "sampling": 0.0},
+        "epochs": 50, "batch_size": 16, "augment": [],
         "options": {"degrees": 5.0, "translate": 0.15, "shear": 2.0, "perspective": 0.0003, "copy_paste": 0.1},
     },
     "yolov5": YOLOV5,
