@@ -112,9 +112,9 @@ def _reasons(
 ) -> list[str]:
     """Return why each box is invalid; empty for one that is not. The first reason counts."""
     finite = np.isfinite(xyxy).all(axis=1)
-    width, height = xyxy[:, 2] - xyxy[:, 0], xyxy[:, 3] - xyxy[:, 1]
     slack = np.maximum(OVERHANG[0], OVERHANG[1] * limits)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # what is not finite has its own reason
+        width, height = (xyxy[:, 2:] - xyxy[:, :2]).T
         outside = ((xyxy < -slack) | (xyxy > limits + slack)).any(axis=1)
         nothing = (clipped[:, 2:] - clipped[:, :2] <= 0).any(axis=1)
     checks = {

@@ -62,3 +62,23 @@ def test_castings_have_theirs_before_they_are_made(tmp_path):
 def test_missing_source_is_refused(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         fingerprint(tmp_path / "absent", FOLDER)
+
+
+@pytest.mark.parametrize("change", ["label", "yaml", "image", "notes"])
+def test_annotations_count(make_yolo, change):
+    source = make_yolo({"train/a": [(0, 1, 1, 9, 9)], "train/b": None})
+    config = DatasetConfig(layout="yolo")
+    before = fingerprint(source, config)
+    file = {"label": "labels/train/a.txt", "yaml": "data.yaml", "image": "images/train/a.png", "notes": "notes.txt"}
+    with (source / file[change]).open("ab") as stream:
+        stream.write(b"\n")
+    assert (fingerprint(source, config) == before) == (change == "notes")
+
+
+def test_altered_boxes_of_castings_count(tmp_path):
+    config = DatasetConfig(layout="castings", count=20)
+    before = fingerprint(tmp_path / "castings", config)
+    make_castings(tmp_path / "castings", count=20)
+    file = tmp_path / "castings" / "boxes.json"
+    file.write_text(file.read_text().replace('"left": ', '"left": 1'))
+    assert fingerprint(tmp_path / "castings", config) != before

@@ -3,7 +3,7 @@ import re
 import pytest
 from PIL import Image
 
-from fettle.data.inspection import inspect_folder, propose_size
+from fettle.data.inspection import inspect_folder, propose_detector_size, propose_size
 from fettle.errors import DataError
 from fettle.spec import DatasetConfig
 
@@ -110,3 +110,41 @@ def test_missing_folder_is_refused(tmp_path):
 )
 def test_proposed_size(side, size):
     assert propose_size(side) == size
+
+
+def test_boxes_in_yolo(make_yolo):
+    source = make_yolo({"train/a": [(0, 4, 3, 20, 15), (1, 0, 0, 9, 9)], "val/b": [(1, 1, 1, 5, 5)], "val/c": None})
+    for argument in (source, source / "data.yaml"):
+        facts = inspect_folder(argument)
+        assert (facts.task, facts.layout, facts.path, facts.images) == ("detect", "yolo", argument, 3)
+        assert facts.classes == {"bolt": 1, "nut": 2}
+        assert facts.splits == {"train": 1, "val": 2}
+        assert (facts.width[1], facts.height[1], facts.square) == (40, 30, False)
+        assert any("no label file" in note for note in facts.notes)
+
+
+def test_boxes_in_coco_and_voc(make_coco, make_voc, voc):
+    file = make_coco(
+        [{"id": 1, "file_name": "a.png"}], [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 1, 5, 5]}]
+    )
+    for argument in (file, file.parent):
+        facts = inspect_folder(argument)
+        assert (facts.task, facts.layout, facts.classes) == ("detect", "coco", {"bolt": 1, "nut": 0})
+    file.unlink()
+    facts = inspect_folder(make_voc({"a.xml": voc(("bolt", 1, 1, 9, 9))}, ["a.png"]))
+    assert (facts.task, facts.layout, facts.classes) == ("detect", "voc", {"bolt": 1})
+
+
+def test_a_yaml_or_json_of_another_kind_does_not_make_boxes(tmp_path):
+    images(tmp_path, "ok/1.png", "bad/1.png")
+    (tmp_path / "fettle.yaml").write_text("name: x\n")
+    (tmp_path / "boxes.json").write_text("{}")
+    assert inspect_folder(tmp_path).layout == "imagefolder"
+
+
+@pytest.mark.parametrize(
+    ("longer", "share", "size"),
+    [(200, 0.3, 224), (128, 0.2, 128), (320, 0.5, 320), (1920, 0.3, 320), (1920, 0.05, 640)],
+)
+def test_proposed_size_of_a_detector(longer, share, size):
+    assert propose_detector_size(longer, share) == size
