@@ -26,6 +26,10 @@ SCORES = ("probabilities", "scores")
 log = logging.getLogger("fettle")
 
 
+class RuinedError(OptimizeError):
+    """Low precision has left nothing of the answers."""
+
+
 @dataclass(frozen=True)
 class Method:
     """How one precision is made for one runtime.
@@ -89,14 +93,14 @@ def check_answers(source: Export, result: Export, images: np.ndarray, *, runtime
         runtimes: In which runtime each is asked.
 
     Raises:
-        OptimizeError: If an answer is not finite, or all are alike where those of ``source`` are not.
+        RuinedError: If an answer is not finite, or all are alike where those of ``source`` are not.
     """
     pairs = list(zip(_answers(source, images, runtimes[0]), _answers(result, images, runtimes[1]), strict=True))
     if not all(np.isfinite(after).all() for _, after in pairs):
-        raise OptimizeError(f"In {result.precision} the model answers NaN or infinity: keep more layers in float.")
+        raise RuinedError(f"In {result.precision} the model answers NaN or infinity: keep more layers in float.")
     before, after = (max(np.ptp(answer, axis=0).max() for answer in answers) for answers in zip(*pairs, strict=True))
     if after < ALIKE and before > DIFFERENT:
-        raise OptimizeError(f"In {result.precision} the model answers the same for all images: keep layers in float.")
+        raise RuinedError(f"In {result.precision} the model answers the same for all images: keep layers in float.")
     change = max(
         np.abs(after - before).max()
         for output, (before, after) in zip(source.outputs, pairs, strict=True)

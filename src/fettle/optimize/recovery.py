@@ -10,7 +10,7 @@ import numpy as np
 
 from fettle.errors import OptimizeError
 from fettle.export.manifest import Export
-from fettle.optimize.quantization import quantize
+from fettle.optimize.quantization import RuinedError, quantize
 from fettle.optimize.sensitivity import rank_layers
 from fettle.spec import QuantizeConfig
 
@@ -27,7 +27,7 @@ class Recovery:
         export: The quantized model.
         kept: Layers that stayed in float, the most sensitive first.
         before: Score of the float model.
-        lowest: Score with every layer quantized.
+        lowest: Score with every layer quantized; 0 where that ruined the model.
         after: Score of ``export``.
     """
 
@@ -60,20 +60,27 @@ def quantize_within(
     before = score(source)
     floor = before - (config.max_drop or 0.0)
 
-    def attempt(kept: Sequence[str]) -> tuple[Export, float]:
+    def attempt(kept: Sequence[str]) -> tuple[Export | None, float]:
         patterns = [*config.keep_float, *map(_exactly, kept)]
-        made = quantize(
-            source, folder, images, config=config.model_copy(update={"keep_float": patterns}), runtime=runtime
-        )
-        reached = score(made)
+        exempt = config.model_copy(update={"keep_float": patterns})
+        try:
+            made = quantize(source, folder, images, config=exempt, runtime=runtime)
+            reached = score(made)
+        except RuinedError:
+            made, reached = None, 0.0
         log.info("%s: %d layers in float: score %.4f, of %.4f", runtime, len(kept), reached, before)
         return made, reached
 
     made, lowest = attempt(())
-    if lowest >= floor:
+    if made is not None and lowest >= floor:  # ruined, it may not even hold a floor below 0
         return Recovery(made, (), before, lowest, lowest)
     ranked = tuple(rank_layers(source.file, images))
-    count = _fewest(len(ranked) // 2, lambda count: attempt(ranked[:count])[1] >= floor)
+
+    def holds(count: int) -> bool:
+        made, reached = attempt(ranked[:count])
+        return made is not None and reached >= floor
+
+    count = _fewest(len(ranked) // 2, holds)
     if count is None:
         raise OptimizeError(
             f"`quantize.max_drop` {config.max_drop:g} cannot be held for {runtime}: the score falls from {before:.4f} "
@@ -81,6 +88,7 @@ def quantize_within(
             "or take bf16 or fp16."
         )
     made, after = attempt(ranked[:count])
+    assert made is not None
     return Recovery(made, ranked[:count], before, lowest, after)
 
 
