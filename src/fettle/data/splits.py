@@ -43,7 +43,7 @@ def split_images(
     """Return the split of each image.
 
     ``val``, ``test`` and ``calib`` that the source fixes stay as they are; those that it lacks are carved from what
-    it calls ``train`` or does not assign.
+    it calls ``train`` or does not assign. Without ``config.keep`` all are made anew.
 
     Args:
         images: Distinct images.
@@ -55,8 +55,9 @@ def split_images(
         DataError: If a class has too few images to be in every split, or a split has no object.
     """
     units = _units(images, groups)
-    fixed = {image.sha256: unit.fixed for unit in units for image in unit.images if unit.fixed in CARVED}
-    free = [unit for unit in units if unit.fixed not in CARVED]
+    keeps = [config.keep and unit.fixed in CARVED for unit in units]
+    fixed = {image.sha256: unit.fixed for unit, keep in zip(units, keeps, strict=True) if keep for image in unit.images}
+    free = [unit for unit, keep in zip(units, keeps, strict=True) if not keep]
     shares = {split: getattr(config, split) for split in CARVED if split not in fixed.values()}
     by_content = fixed | CARVE[task](free, shares, seed=config.seed)
     splits = [by_content[image.sha256] for image in images]

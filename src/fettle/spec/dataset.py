@@ -20,6 +20,8 @@ class SplitConfig(Section):
     """Share for early stopping, tuning and thresholds."""
     test: float = Field(0.15, gt=0, lt=1)
     """Share that only the gates see, once."""
+    keep: bool = True
+    """Keep the splits that the source has; ``false`` makes all anew."""
     seed: int = 0
     """Seed of the assignment; it also depends on the content of each image, not on its name."""
 

@@ -131,3 +131,10 @@ def test_group_with_a_fixed_member_goes_where_that_is():
     made = images({"a": 20, "b": 20}, split="train") + images({"a": 5, "b": 5}, split="test")
     splits = split_images(made, [[0, 40]], SplitConfig())
     assert (splits[0], splits[40]) == ("test", "test")
+
+
+def test_splits_of_the_source_are_made_anew_when_they_are_not_kept():
+    made = images({"ok": 60, "bad": 60}, split="train") + images({"ok": 2, "bad": 2}, split="val")
+    kept, anew = (split_images(made, [], SplitConfig(val=0.2, keep=keep)) for keep in (True, False))
+    assert kept.count("val") == 4
+    assert anew.count("val") == pytest.approx(0.2 * len(made), abs=2)
