@@ -1,6 +1,7 @@
 """A TensorRT engine gives the network's answers, on a machine that can build one."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import torch
 from torch import nn
 
 from fettle.errors import HardwareError, ServeError
+from fettle.export import set_thresholds
 from fettle.export.manifest import MANIFEST, Tensor
 from fettle.export.onnx import export_onnx
 from fettle.export.tensorrt import build_engine, check_device
 from fettle.models import Architecture
 from fettle.optimize.quantization import PREPARATIONS
 from fettle.runtimes import open_engine
+from fettle.steps.export import describe
 
 SIZE, MAX_BATCH = 32, 8
 
@@ -78,3 +81,49 @@ def test_a_plan_of_another_device_is_refused(graph, images, device):
     plan.with_name(MANIFEST).write_text(json.dumps({"passport": {**device, "gpu": "another"}}))
     with pytest.raises(HardwareError, match="built for gpu another"):
         open_engine("tensorrt", plan)
+
+
+class Detector(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 16, 3, 4, 1), nn.SiLU(), nn.Conv2d(16, 7, 1))
+
+    def forward(self, x):
+        raw = self.body(x).flatten(2).transpose(1, 2)
+        cells = torch.arange(raw.shape[1])
+        centre = torch.stack((cells % 8, cells // 8), 1) * 4 + raw[..., :2].sigmoid() * 4
+        half = raw[..., 2:4].sigmoid() * 8
+        return torch.cat((centre - half, centre + half), 2), raw[..., 4:].sigmoid()
+
+
+@pytest.mark.parametrize("precision", ["float32", "fp16", "int8"])
+def test_a_detector_answers_as_in_onnxruntime_and_takes_other_thresholds(images, tmp_path, precision):
+    torch.manual_seed(0)
+    network = Detector().eval()
+    nn.init.normal_(network.body[2].weight, std=1.0)
+    architecture = Architecture("detect", "net", ("a", "b", "c"), SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
+    file = tmp_path / "float.onnx"
+    export_onnx(network, architecture, file)
+    with open_engine("onnxruntime", file) as reference:
+        expected = reference(images[:MAX_BATCH])
+    (tmp_path / "plan").mkdir()
+    graph = tmp_path / "plan" / "model.onnx"
+    PREPARATIONS[precision](file, graph, images)
+    export = replace(
+        describe(tmp_path / "plan", architecture, recipe="trt", resize="squash"), format="tensorrt", precision=precision
+    )
+    built = build_engine(graph, export.file, image=export.input, max_batch=MAX_BATCH, workspace_gb=1)
+    export = replace(export, passport=built)
+    export.save()
+    with open_engine("tensorrt", export.file) as engine:
+        answers = engine(images[:MAX_BATCH])
+        alone = engine(images[:1])
+    assert [output.dtype.name for output in answers] == ["float32", "float32", "int32", "int32"]
+    assert [output.shape for output in answers] == [output.shape for output in expected]
+    np.testing.assert_allclose(answers[1][:, 0], expected[1][:, 0], atol=0.05)
+    np.testing.assert_array_equal(alone[3], answers[3][:1])
+    (tmp_path / "few").mkdir()
+    few = set_thresholds(export, tmp_path / "few", max_detections=2)
+    few.save()
+    with open_engine("tensorrt", few.file) as engine:
+        np.testing.assert_allclose(engine(images[:1])[1], alone[1][:, :2], atol=1e-3)

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from fettle.errors import ArtifactError, HardwareError, ServeError, SpecError
 from fettle.runtimes import open_engine
@@ -27,6 +28,44 @@ def test_it_gives_the_answers_that_numpy_gives(runtime, model, images, expected)
         np.testing.assert_allclose(answers, expected, atol=TOLERANCE[engine.precision])
         # The answers must not hang on who shares the batch.
         np.testing.assert_allclose(np.concatenate([engine(images[i : i + 1])[0] for i in range(5)]), answers, atol=1e-6)
+
+
+def test_outputs_keep_their_order_and_kind(runtime, tmp_path, images):
+    """Whole numbers are int32, also where the graph has int64; fractions are float32."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["pixels", "axes"], ["top"], keepdims=0),
+        helper.make_node("Cast", ["top"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Cast", ["top"], ["small"], to=TensorProto.INT32),
+    ]
+    kinds = {"whole": TensorProto.INT64, "top": TensorProto.FLOAT, "small": TensorProto.INT32}
+    graph = helper.make_graph(
+        nodes,
+        "kinds",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 8, 8, 3])],
+        [helper.make_tensor_value_info(name, kind, ["N", 3]) for name, kind in kinds.items()],
+        [numpy_helper.from_array(np.array([1, 2]), "axes")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "k.onnx")
+    with open_engine(runtime, tmp_path / "k.onnx") as engine:
+        answers = engine(images)
+    assert [answer.dtype.name for answer in answers] == ["int32", "float32", "int32"]
+    for answer in answers:
+        np.testing.assert_array_equal(answer, images.max((1, 2)))
+
+
+def test_an_output_without_a_row_for_every_image_is_refused(runtime, tmp_path, images):
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+         helper.make_node("ReduceMax", ["pixels", "axes"], ["top"], keepdims=0)],
+        "all",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 8, 8, 3])],
+        [helper.make_tensor_value_info("top", TensorProto.FLOAT, [3])],
+        [numpy_helper.from_array(np.array([0, 1, 2]), "axes")],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "k.onnx")
+    with open_engine(runtime, tmp_path / "k.onnx") as engine, pytest.raises(ServeError, match="5 images"):
+        engine(images)
 
 
 def test_answers_are_the_callers_own(runtime, model, images):

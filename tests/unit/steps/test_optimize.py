@@ -107,6 +107,16 @@ def test_int8_of_a_real_size_is_at_most_30_percent(castings_dataset, tmp_path):
     assert made.card.summary["megabytes"] <= 0.3 * made.card.summary["parent_megabytes"]
 
 
+@pytest.mark.parametrize("max_drop", [0.0, 0.99])
+def test_quantize_within_a_drop_tells_the_card_what_it_found(exported, castings_dataset, tmp_path, max_drop):
+    config = QuantizeConfig(images=4, max_drop=max_drop)
+    made = quantize(exported, castings_dataset, tmp_path / "int8", config=config, recipe="int8", runtime="onnxruntime")
+    told = made.card.summary
+    assert told["measure"] == "accuracy"
+    assert told["after"] >= told["before"] - max_drop
+    assert bool(told["kept_float"]) == (told["all_quantized"] < told["before"] - max_drop)
+
+
 def test_a_failed_step_leaves_nothing(exported, castings_dataset, tmp_path):
     with pytest.raises(OptimizeError, match="onnxruntime cannot run bf16"):
         quantize(
