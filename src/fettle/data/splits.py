@@ -55,9 +55,14 @@ def split_images(
         DataError: If a class has too few images to be in every split, or a split has no object.
     """
     units = _units(images, groups)
-    keeps = [config.keep and unit.fixed in CARVED for unit in units]
-    fixed = {image.sha256: unit.fixed for unit, keep in zip(units, keeps, strict=True) if keep for image in unit.images}
-    free = [unit for unit, keep in zip(units, keeps, strict=True) if not keep]
+    fixed: dict[str, str] = {}
+    free: list[Unit] = []
+    for unit in units:
+        split = unit.fixed if config.keep else None
+        if split in CARVED:
+            fixed |= dict.fromkeys((image.sha256 for image in unit.images), split)
+        else:
+            free.append(unit)
     shares = {split: getattr(config, split) for split in CARVED if split not in fixed.values()}
     by_content = fixed | CARVE[task](free, shares, seed=config.seed)
     splits = [by_content[image.sha256] for image in images]

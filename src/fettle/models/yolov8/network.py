@@ -82,7 +82,7 @@ class YOLOv8(nn.Module):
         Args:
             sides: (N, 4 * bins, A) left, top, right, bottom.
         """
-        distances = (sides.unflatten(1, (4, -1)).softmax(2) * self.bins).sum(2)
+        distances = (sides.view(sides.shape[0], 4, -1, sides.shape[2]).softmax(2) * self.bins).sum(2)
         corners = torch.cat([self.points - distances[:, :2], self.points + distances[:, 2:]], 1)
         return (corners * self.strides).transpose(1, 2)
 
