@@ -31,7 +31,8 @@ def crowding(boxes: Boxes) -> Markup:
     with style():
         plot = axes()
         counts = boxes.counts
-        bins = np.arange(counts.max() + 2) - 0.5 if counts.max() <= 2 * BINS else BINS
+        most = int(counts.max())
+        bins = [count - 0.5 for count in range(most + 2)] if most <= 2 * BINS else BINS
         plot.hist(counts, bins=bins, color=SERIES[0], rwidth=0.9)
         plot.set_title("Boxes an image")
         plot.set(xlabel="boxes", ylabel="images")
