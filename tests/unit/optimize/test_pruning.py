@@ -1,6 +1,10 @@
 """Pruning against independent counts, and against the dense network with dead channels."""
 
 import copy
+import subprocess
+import sys
+from dataclasses import replace
+from textwrap import dedent
 
 import pytest
 import torch
@@ -9,6 +13,7 @@ from torch import nn
 from fettle.errors import OptimizeError
 from fettle.models import build_model, load_model, read_plan, save_model
 from fettle.models.architecture import Architecture
+from fettle.models.prunable import make_prunable
 from fettle.optimize.pruning import measure, prune
 from fettle.spec import PruneConfig
 
@@ -145,3 +150,39 @@ def test_families_survive_and_reload(family, options, tmp_path):
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(again(images), result.model(images), atol=0, rtol=0)
+
+
+DETECTORS = [("yolov8", {}), ("yolov5_resnet", {"backbone": "resnet10t", "width": 64})]
+ANSWER = """
+    import sys
+    from pathlib import Path
+    import torch
+    from fettle.models import load_model
+    model, _ = load_model(Path(sys.argv[1]))
+    images = torch.linspace(0, 1, 2 * 3 * 64 * 64).view(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.save(model(images), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(("family", "options"), DETECTORS)
+def test_detectors_survive_train_on_and_reload_in_a_new_process(family, options, tmp_path):
+    """What gives the answer keeps its width; plan and weights alone rebuild the network."""
+    torch.manual_seed(0)
+    example = torch.zeros(2, 3, 64, 64)
+    architecture = Architecture("detect", family, ("a", "b", "c"), 64, options)
+    model, architecture = make_prunable(build_model(architecture).eval(), architecture)
+    result = prune(model, PruneConfig(width_step=8), example_input=example)
+    assert 0.25 <= result.removed("params") <= 0.35
+    assert [p.out_channels for p in result.model.predictors] == [p.out_channels for p in model.predictors]
+    boxes, scores = result.model(example)
+    assert boxes.shape[0] == scores.shape[0] == 2
+    assert (boxes.shape[2], scores.shape[2]) == (4, 3)
+    assert len(list(result.model.train()(example))) == len(list(copy.deepcopy(model).train()(example)))
+    save_model(tmp_path, result.model.eval(), replace(architecture, plan=read_plan(result.model)))
+    subprocess.run([sys.executable, "-c", dedent(ANSWER), tmp_path, tmp_path / "answer.pt"], check=True)
+    again = torch.load(tmp_path / "answer.pt", weights_only=True)
+    with torch.no_grad():
+        expected = result.model(torch.linspace(0, 1, 2 * 3 * 64 * 64).view(2, 3, 64, 64))
+    for new, old in zip(again, expected, strict=True):
+        torch.testing.assert_close(new, old, atol=0, rtol=0)
