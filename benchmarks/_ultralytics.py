@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from torch import nn
 from fettle.data import Dataset, Subset
 from fettle.models import Architecture, load_model
 from fettle.models.yolov8 import offline
+from fettle.spec import DetectionConfig
+from fettle.steps.export import export
+from fettle.steps.validate import validate
 
 offline.load()
 
@@ -50,6 +54,15 @@ def from_yolo(file: Path, like: Path) -> tuple[nn.Module, Architecture]:
     model, architecture = load_model(like)
     model.network.load_state_dict(YOLO(file).model.float().state_dict())
     return model, architecture
+
+
+def judge(model: Path, dataset: Path, folder: Path) -> Path:
+    """Export ``model`` and validate it on the test split; Ultralytics' way of suppression, within each class at .7."""
+    shutil.rmtree(folder, ignore_errors=True)
+    detections = DetectionConfig(iou=0.7, agnostic=False)
+    export(model, folder / "export", dataset=dataset, recipe="baseline", detections=detections)
+    validate(folder / "export", dataset, folder / "validation", runtime="onnxruntime", detections=detections)
+    return folder / "validation"
 
 
 def _write_split(subset: Subset, folder: Path, size: int) -> None:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _ultralytics import from_yolo, write_yolo
+from _ultralytics import from_yolo, judge, write_yolo
 
 from fettle import card
 from fettle.card import read_card
@@ -24,9 +24,7 @@ from fettle.evaluate import results
 from fettle.evaluate.results import Validation
 from fettle.evaluate.tasks import TASKS
 from fettle.models import save_model
-from fettle.spec import DetectionConfig
-from fettle.steps.export import export
-from fettle.steps.validate import read_predictions, validate
+from fettle.steps.validate import read_predictions
 
 MEASURES = ("map50_95", "map50")
 
@@ -77,15 +75,6 @@ def train_plain(data: Path, spec: dict[str, Any], folder: Path) -> None:
         project=str(folder.absolute()), name="train", exist_ok=True, plots=False, workers=1,
     )  # fmt: skip
     (folder / "seconds").write_text(f"{time.perf_counter() - begin:.0f}")
-
-
-def judge(model: Path, dataset: Path, folder: Path) -> Path:
-    """Export ``model`` and validate it on the test split; Ultralytics' way of suppression, within each class at .7."""
-    shutil.rmtree(folder, ignore_errors=True)
-    detections = DetectionConfig(iou=0.7, agnostic=False)
-    export(model, folder / "export", dataset=dataset, recipe="baseline", detections=detections)
-    validate(folder / "export", dataset, folder / "validation", runtime="onnxruntime", detections=detections)
-    return folder / "validation"
 
 
 def table(found: dict[str, Path], seconds: dict[str, float], epochs: int) -> None:

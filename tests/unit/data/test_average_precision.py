@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from fettle.data.average_precision import Matches, coco_evaluate, mean
 from fettle.data.boxes import Boxes
+from fettle.models.yolov8 import offline
 
 TRUTH = Boxes(
     xyxy=np.array([[10, 10, 30, 30], [40, 40, 60, 60], [0, 0, 20, 20]], np.float32),
@@ -70,3 +72,50 @@ def test_a_second_detection_of_a_box_is_a_false_alarm(capsys: pytest.CaptureFixt
     assert found.hits[0].tolist() == [True, True, False]
     assert (found.best.precision, found.best.recall) == (3 / 4, 1)
     assert capsys.readouterr().out == ""
+
+
+def test_agrees_with_ultralytics_on_the_same_detections() -> None:
+    generator = np.random.default_rng(0)
+    truth, boxes, scores, labels = scattered(generator, images=200, objects=4, alarms=3)
+    found = coco_evaluate(boxes, scores, labels, truth, 3)
+    theirs = as_ultralytics(truth, boxes, scores, labels)
+    assert 0.2 < found.map50_95 < found.map50 < 0.95
+    assert found.map50 == pytest.approx(theirs[:, 0].mean(), abs=0.005)
+    assert found.map50_95 == pytest.approx(theirs.mean(), abs=0.005)
+
+
+def scattered(
+    generator: np.random.Generator, *, images: int, objects: int, alarms: int
+) -> tuple[Boxes, np.ndarray, np.ndarray, np.ndarray]:
+    """Return random objects of three classes, and detections: each moved a little, with false alarms among them."""
+    corners = generator.uniform(0, 80, (images, objects, 2))
+    xyxy = np.concatenate([corners, corners + generator.uniform(10, 20, corners.shape)], 2).astype(np.float32)
+    classes = generator.integers(3, size=(images, objects))
+    elsewhere = xyxy[:, :alarms] + generator.uniform(-40, 40, (images, alarms, 1)).astype(np.float32)
+    boxes = np.concatenate([xyxy + generator.normal(0, 1.2, xyxy.shape), elsewhere], 1).astype(np.float32)
+    labels = np.concatenate([classes, generator.integers(3, size=(images, alarms))], 1)
+    scores = np.concatenate([generator.beta(4, 2, (images, objects)), generator.beta(2, 4, (images, alarms))], 1)
+    order = np.argsort(-scores, 1)
+    boxes, scores, labels = (
+        boxes[np.arange(images)[:, None], order],
+        *(np.take_along_axis(each, order, 1) for each in (scores, labels)),
+    )
+    areas = (xyxy[..., 2:] - xyxy[..., :2]).prod(2).ravel()
+    starts = np.arange(images + 1) * objects
+    return Boxes(xyxy.reshape(-1, 4), classes.ravel(), starts, areas), boxes, scores.astype(np.float32), labels
+
+
+def as_ultralytics(truth: Boxes, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return average precision by class and IoU, as Ultralytics' validator comes to it."""
+    offline.load()
+    from ultralytics.models.yolo.detect import DetectionValidator
+    from ultralytics.utils.metrics import ap_per_class, box_iou
+
+    validator = object.__new__(DetectionValidator)
+    validator.iouv = torch.linspace(0.5, 0.95, 10)
+    hits = []
+    for index in range(len(truth)):
+        xyxy, classes = (torch.from_numpy(each) for each in truth.of(index))
+        overlap = box_iou(xyxy, torch.from_numpy(boxes[index]))
+        hits.append(validator.match_predictions(torch.from_numpy(labels[index]), classes, overlap).numpy())
+    return np.asarray(ap_per_class(np.concatenate(hits), scores.ravel(), labels.ravel(), truth.labels)[5])

@@ -59,7 +59,9 @@ class Loop(DetectionTrainer):  # type: ignore[misc]
         )
         self.norms: list[float] = []
         self.row: Row = {}
+        threads = torch.get_num_threads()
         super().__init__(overrides=arguments)
+        torch.set_num_threads(threads)  # the base class leaves one, whatever the machine has
         self.model = model.network.to(memory_format=torch.channels_last)
         self.model.arithmetic = ARITHMETIC.get(precision)
 
