@@ -1,5 +1,6 @@
 """What the benchmarks against Ultralytics share: our data and weights as Ultralytics wants them."""
 
+import argparse
 import copy
 import json
 import shutil
@@ -22,6 +23,20 @@ from ultralytics import YOLO  # noqa: E402
 from ultralytics.nn.tasks import DetectionModel  # noqa: E402
 
 SPLITS = ("train", "calib", "val", "test")
+
+
+def parse(description: str | None, **arguments: dict[str, object]) -> argparse.Namespace:
+    """Return the options of a benchmark: ``run``, a local run of a YOLOv8 that must be there, and ``arguments``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/castings-detect/latest"))
+    for name, about in arguments.items():
+        parser.add_argument(f"--{name}", **about)  # type: ignore[arg-type]
+    options = parser.parse_args()
+    if not (options.run / "model-baseline").is_dir():
+        parser.exit(
+            0, f"{options.run} is not there: `make pipeline-run SPEC=examples/castings-detect.yaml` makes it.\n"
+        )
+    return options
 
 
 def write_yolo(data: Dataset, folder: Path) -> Path:

@@ -7,7 +7,6 @@ normalized float (N, 3, S, S), is timed with them, as ours is in the graph. Ever
 mAP is that of one evaluator (pycocotools) on the same test images.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _ultralytics import YOLO, as_yolo, write_yolo
+from _ultralytics import YOLO, as_yolo, parse, write_yolo
 
 from fettle.card import read_card
 from fettle.data import Dataset, open_dataset
@@ -47,15 +46,11 @@ FULL_CURVE = {"conf": 0.001, "max_det": 300}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/castings-detect/latest"))
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--out", type=Path, help="Keep their exports in this folder; what is there is not made again.")
-    options = parser.parse_args()
-    if not (options.run / "model-baseline").is_dir():
-        parser.exit(
-            0, f"{options.run} is not there: `make pipeline-run SPEC=examples/castings-detect.yaml` makes it.\n"
-        )
+    options = parse(
+        __doc__,
+        rounds={"type": int, "default": 30},
+        out={"type": Path, "help": "Keep their exports in this folder; what is there is not made again."},
+    )
     with tempfile.TemporaryDirectory() as folder:
         compare(options.run, options.out or Path(folder), options.rounds)
 

@@ -7,7 +7,6 @@ with Ultralytics' own defaults for everything else. Its best weights are exporte
 graph, one runtime and one evaluator; the difference is paired, image by image.
 """
 
-import argparse
 import json
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _ultralytics import from_yolo, judge, write_yolo
+from _ultralytics import from_yolo, judge, parse, write_yolo
 
 from fettle import card
 from fettle.card import read_card
@@ -30,14 +29,9 @@ MEASURES = ("map50_95", "map50")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/castings-detect/latest"))
-    parser.add_argument("--out", type=Path, help="Keep their training in this folder; it is not trained again then.")
-    options = parser.parse_args()
-    if not (options.run / "model-baseline").is_dir():
-        parser.exit(
-            0, f"{options.run} is not there: `make pipeline-run SPEC=examples/castings-detect.yaml` makes it.\n"
-        )
+    options = parse(
+        __doc__, out={"type": Path, "help": "Keep their training in this folder; it is not trained again then."}
+    )
     with tempfile.TemporaryDirectory() as folder:
         compare(options.run, options.out or Path(folder))
 

@@ -6,11 +6,10 @@ Theirs is ``YOLO(...).val(split="test")`` in PyTorch. Ours is of the exported gr
 the suppression that theirs uses: within each class, at an IoU of .7. The claim: they agree within .005.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
-from _ultralytics import as_yolo, judge, write_yolo
+from _ultralytics import as_yolo, judge, parse, write_yolo
 
 from fettle.data import open_dataset
 from fettle.evaluate import results
@@ -20,13 +19,7 @@ ALIKE = 0.005
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/castings-detect/latest"))
-    options = parser.parse_args()
-    if not (options.run / "model-baseline").is_dir():
-        parser.exit(
-            0, f"{options.run} is not there: `make pipeline-run SPEC=examples/castings-detect.yaml` makes it.\n"
-        )
+    options = parse(__doc__)
     model, dataset = options.run / "model-baseline", next(options.run.glob("dataset-*"))
     with tempfile.TemporaryDirectory() as folder:
         table(theirs(model, dataset, Path(folder)), ours(model, dataset, Path(folder)))

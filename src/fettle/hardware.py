@@ -43,6 +43,15 @@ class Passport:
     def native_bf16(self) -> bool:
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.flags))
 
+    @property
+    def int8_overflows(self) -> bool:
+        """Whether products of 8 bits are added in pairs in 16 bits, where large ones overflow: x86 without VNNI.
+
+        https://oneapi-src.github.io/oneDNN/dev_guide_int8_computations.html
+        """
+        flags = set(self.flags)
+        return "avx2" in flags and not {"avx512_vnni", "avx_vnni", "amx_int8"} & flags
+
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "fingerprint": self.fingerprint}
 

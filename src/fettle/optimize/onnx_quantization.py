@@ -55,7 +55,7 @@ def quantize_onnx(
         source: Float ONNX file of :func:`fettle.export.onnx.export_onnx`.
         file: Where to write.
         images: Calibration images, (N, S, S, 3) uint8.
-        config: Calibration method and nodes to keep in float.
+        config: Calibration method, nodes to keep in float, range of the weights.
         target: ``CPU`` or ``TENSORRT``: how activations are quantized.
 
     Returns:
@@ -74,6 +74,7 @@ def quantize_onnx(
             file,
             _Reader(images),
             per_channel=True,
+            reduce_range=bool(config.reduce_range),
             weight_type=QuantType.QInt8,
             nodes_to_exclude=float_nodes(graph, config.keep_float),
             calibrate_method=METHODS[config.calibration],

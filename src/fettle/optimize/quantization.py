@@ -13,7 +13,7 @@ import numpy as np
 from fettle.errors import FettleError, HardwareError, OptimizeError
 from fettle.export.manifest import Export, Format
 from fettle.export.thresholds import FULL_CURVE, set_thresholds
-from fettle.hardware import passport
+from fettle.hardware import Passport, passport
 from fettle.optimize.support import RUNTIMES
 from fettle.runtimes import open_engine
 from fettle.spec import QuantizeConfig, TensorRTConfig
@@ -65,6 +65,7 @@ def quantize(source: Export, folder: Path, images: np.ndarray, *, config: Quanti
     """
     _check_float(source)
     method = _find_method(config, runtime)
+    config = for_machine(config, passport())
     result = replace(
         source,
         path=folder,
@@ -81,6 +82,13 @@ def quantize(source: Export, folder: Path, images: np.ndarray, *, config: Quanti
         raise OptimizeError(f"{source.file} cannot be brought to {config.precision} for {runtime}: {error}") from error
     check_answers(source, result, images[:CHECKED_IMAGES], runtimes=(runtime, runtime))
     return result
+
+
+def for_machine(config: QuantizeConfig, machine: Passport) -> QuantizeConfig:
+    """Return ``config`` with ``reduce_range`` decided: 7-bit weights where the machine's 8-bit products overflow."""
+    if config.reduce_range is not None or config.precision != "int8":
+        return config
+    return config.model_copy(update={"reduce_range": machine.int8_overflows})
 
 
 def check_answers(source: Export, result: Export, images: np.ndarray, *, runtimes: tuple[str, str]) -> None:

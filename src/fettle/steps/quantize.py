@@ -16,6 +16,7 @@ from fettle.evaluate.measures import headline
 from fettle.evaluate.predict import predict
 from fettle.evaluate.tasks import TASKS
 from fettle.export import FULL_CURVE, Export, open_export, set_thresholds
+from fettle.hardware import passport
 from fettle.optimize import quantization
 from fettle.optimize.calibration import calibration_images, calibration_subset
 from fettle.runtimes import open_engine
@@ -41,6 +42,7 @@ def quantize(export: Path, dataset: Path, out: Path, *, config: QuantizeConfig, 
     """
     source, data = open_export(export), open_dataset(dataset)
     images = calibration_images(data, config.images)
+    config = quantization.for_machine(config, passport())
     settings = {"config": config.to_json(), "recipe": recipe, "runtime": runtime}
     parents = {"export": card.read_card(export), "dataset": data.artifact.card}
     with card.create(out, kind="export", name=f"{recipe}-{runtime}", config=settings, parents=parents) as draft:

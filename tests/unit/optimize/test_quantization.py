@@ -76,6 +76,51 @@ def test_static_int8_for_onnxruntime_quantizes_the_layers_and_not_around_them(ma
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    ("flags", "wanted", "bits"),
+    [
+        (("avx2",), None, 7),
+        (("avx2", "avx512f"), None, 7),
+        (("avx2", "avx512f", "avx512_vnni"), None, 8),
+        (("asimd", "asimddp"), None, 8),
+        (("avx2", "avx_vnni"), True, 7),
+        (("avx2",), False, 8),
+    ],
+)
+def test_weights_have_7_bits_where_products_of_8_overflow(
+    source, tmp_path, images, monkeypatch, runtime, flags, wanted, bits
+):
+    monkeypatch.setattr(quantization, "passport", lambda: Passport(cpu="x", cores=1, flags=flags))
+    made = make(source, tmp_path, images, runtime, precision="int8", reduce_range=wanted)
+    largest = {layer: np.abs(weights).max() for layer, weights in integer_weights(made).items()}
+    assert len(largest) >= 3
+    reduced = {layer for layer, value in largest.items() if value <= 64}
+    # NNCF takes a bit from the first layer in any case.
+    assert reduced - {"stem.0/Conv"} == (set(largest) - {"stem.0/Conv"} if bits == 7 else set())
+
+
+def integer_weights(export) -> dict[str, np.ndarray]:
+    """Return the weights of the quantized layers as the integers that are stored, by ONNX name."""
+    if export.format == "onnx":
+        graph = onnx.load(export.file).graph
+        constants = {value.name: numpy_helper.to_array(value) for value in graph.initializer}
+        producers = {output: node for node in graph.node for output in node.output}
+        convolutions = [node for node in graph.node if node.name in quantized_layers(export) and node.op_type == "Conv"]
+        return {node.name: constants[producers[node.input[1]].input[0]].astype(int) for node in convolutions}
+    import openvino as ov
+
+    found = {}
+    for node in ov.Core().read_model(export.file).get_ops():
+        name = node.get_friendly_name().removesuffix("/WithoutBiases")
+        if node.get_type_name() in ("Convolution", "GroupConvolution") and name in quantized_layers(export):
+            below = node.input_value(1).get_node()
+            while below.get_type_name() != "Constant":
+                below = below.input_value(0).get_node()
+            found[name] = below.get_data().astype(int)
+    return found
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_named_layers_stay_in_float(source, tmp_path, images, runtime):
     made = make(source, tmp_path, images, runtime, precision="int8", keep_float=[r"^expand", "head"])
     assert "expand.0/Conv" not in quantized_layers(made)
