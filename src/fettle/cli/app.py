@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fettle.cli import artifacts, judging, serving, setup
+from fettle.cli import artifacts, identities, judging, serving, setup
 
 EPILOG = (
     "stdout is data, stderr is narration; --json where a program reads it. Exit codes: 0 done, 1 a run failed, "
@@ -26,6 +26,7 @@ COMMANDS = (
     artifacts.ingest, artifacts.tune, artifacts.train, artifacts.optimize,
     judging.validate, judging.benchmark, judging.select, judging.report,
     serving.approve, serving.promote, serving.rollback, serving.serve, serving.predict,
+    identities.enroll, identities.identify,
 )  # fmt: skip
 
 

@@ -3,11 +3,15 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fettle.cli.options import AsJson, Out, SpecFile, narrate, read_spec
+
+if TYPE_CHECKING:
+    from fettle.serve.client import Client
+    from fettle.spec import Spec
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/castings/latest.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model in the repository; by default the spec's.")]
@@ -108,13 +112,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Ask the served model about pictures."""
-    from fettle.serve.client import Client
     from fettle.serve.drawing import draw_files
 
-    given = read_spec(spec, None)
-    name = model or given.serve.model_name or given.name
-    default = {"http": "127.0.0.1:8000", "grpc": "127.0.0.1:8001"}[protocol]
-    with Client(endpoint or default, name, protocol=protocol.value) as client:
+    with open_client(read_spec(spec, None), model, protocol, endpoint) as client:
         answers = client.predict_files(images)
     if draw is not None:
         draw_files(images, answers, draw)
@@ -125,6 +125,15 @@ def predict(
     for image, answer in zip(images, answers, strict=True):
         for row in answer.rows:
             typer.echo("\t".join(" ".join(field.split()) for field in (*row, str(image))))
+
+
+def open_client(spec: "Spec", model: str | None, protocol: Wire, endpoint: str | None) -> "Client":
+    """Return a client of ``model``, by default the spec's, at ``endpoint``, by default that of `fettle serve`."""
+    from fettle.serve.client import Client
+
+    default = {"http": "127.0.0.1:8000", "grpc": "127.0.0.1:8001"}[protocol]
+    name = model or spec.serve.model_name or spec.name
+    return Client(endpoint or default, name, protocol=protocol.value)
 
 
 def _selected(run: Path) -> tuple[Path, list[Path]]:

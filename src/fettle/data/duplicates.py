@@ -69,7 +69,11 @@ def _tell_of_boxes(conflicts: Sequence[Copies]) -> None:
 
 
 # Who draws boxes twice draws them differently; a label is the same or wrong.
-ON_CONFLICT: Mapping[str, Callable[[Sequence[Copies]], None]] = {"classify": _refuse_labels, "detect": _tell_of_boxes}
+ON_CONFLICT: Mapping[str, Callable[[Sequence[Copies]], None]] = {
+    "classify": _refuse_labels,
+    "embed": _refuse_labels,
+    "detect": _tell_of_boxes,
+}
 
 
 def look_alikes(hashes: Sequence[int], *, distance: int) -> list[list[int]]:

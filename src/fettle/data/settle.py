@@ -90,7 +90,7 @@ def judge_labels(source: Path, settled: Settled, config: DatasetConfig) -> None:
     del config
     if len(settled.classes) == 1:
         raise DataError(
-            f"{source} has one class only, {settled.classes[0]!r}: a classifier needs two or more. Check "
+            f"{source} has one class only, {settled.classes[0]!r}: there must be two or more to tell apart. Check "
             f"dataset.layout (`fettle init {source}` proposes one)."
         )
 
@@ -103,9 +103,11 @@ def judge_objects(source: Path, settled: Settled, config: DatasetConfig) -> None
 
 SETTLE: Mapping[str, Callable[[Listing, Cache, DatasetConfig], Settled]] = {
     "classify": settle_labels,
+    "embed": settle_labels,
     "detect": settle_boxes,
 }
 JUDGE: Mapping[str, Callable[[Path, Settled, DatasetConfig], None]] = {
     "classify": judge_labels,
+    "embed": judge_labels,
     "detect": judge_objects,
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fettle.data.cache import Decoded
 from fettle.data.duplicates import KEEP
+from fettle.data.identities import carve_identities, check_identities
 from fettle.data.stratify import stratify
 from fettle.errors import DataError
 from fettle.spec import SPLITS, SplitConfig
@@ -64,7 +65,7 @@ def split_images(
         else:
             free.append(unit)
     shares = {split: getattr(config, split) for split in CARVED if split not in fixed.values()}
-    by_content = fixed | CARVE[task](free, shares, seed=config.seed)
+    by_content = fixed | CARVE[task](free, shares, config)
     splits = [by_content[image.sha256] for image in images]
     made = {"train", *splits, *(split for split, share in shares.items() if share)}
     PRESENCE[task](images, splits, wanted=[split for split in SPLITS if split in made])
@@ -147,6 +148,18 @@ def _absences(
     }
 
 
-Carve = Callable[..., dict[str, str]]
-CARVE: Mapping[str, Carve] = {"classify": carve, "detect": carve_boxes}
-PRESENCE: Mapping[str, Callable[..., None]] = {"classify": _need_every_class, "detect": _need_objects}
+def _by_identity(units: Sequence[Unit], shares: Mapping[str, float], config: SplitConfig) -> dict[str, str]:
+    return carve_identities([image for unit in units for image in unit.images], shares, config)
+
+
+Carve = Callable[[Sequence[Unit], Mapping[str, float], SplitConfig], dict[str, str]]
+CARVE: Mapping[str, Carve] = {
+    "classify": lambda units, shares, config: carve(units, shares, seed=config.seed),
+    "detect": lambda units, shares, config: carve_boxes(units, shares, seed=config.seed),
+    "embed": _by_identity,
+}
+PRESENCE: Mapping[str, Callable[..., None]] = {
+    "classify": _need_every_class,
+    "detect": _need_objects,
+    "embed": check_identities,
+}

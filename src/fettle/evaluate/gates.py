@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import cast
 
 from fettle.evaluate import words
+from fettle.evaluate.embedding_metrics import EmbeddingOutcome
 from fettle.evaluate.evidence import Evidence
-from fettle.evaluate.measures import headline
+from fettle.evaluate.measures import MEASURES, headline
 from fettle.evaluate.outcomes import Score
 from fettle.evaluate.results import GateVerdict
 from fettle.spec import GateConfig
@@ -26,22 +28,29 @@ def judge(candidate: Evidence, baseline: Evidence, config: GateConfig) -> tuple[
     return tuple(verdict for verdict in verdicts if verdict is not None)
 
 
-def max_drop(candidate: Evidence, baseline: Evidence, config: GateConfig) -> GateVerdict:
-    """The headline score against the baseline's, on the same images."""
-    if candidate.name == baseline.name:
-        return GateVerdict("max_drop", True, "It is the baseline, which the others are compared with.")
-    differences = candidate.outcome.against(baseline.outcome, max_drop=config.max_drop, confidence=config.confidence)
-    measure = headline(candidate.validation.task)
-    paired = differences[measure.name]
-    judged = paired.interval.low if config.strict else paired.interval.estimate
-    asked = "the lower end of the interval" if config.strict else measure
-    return GateVerdict(
-        "max_drop",
-        judged >= -config.max_drop - ROUNDING,
-        f"Asked: {asked} may be at most {config.max_drop * 100:.2f} points below {baseline.name}. "
-        f"Measured: {words.difference(paired)}. "
-        f"Probability that the drop is within the limit: {paired.probability:.0%}.",
-    )
+def drop_of(index: int, key: str) -> Gate:
+    """Return the gate that holds a measure of the task, by its place, against the baseline's on the same images."""
+
+    def gate(candidate: Evidence, baseline: Evidence, config: GateConfig) -> GateVerdict | None:
+        limit: float | None = getattr(config, key)
+        if limit is None:
+            return None
+        if candidate.name == baseline.name:
+            return GateVerdict(key, True, "It is the baseline, which the others are compared with.")
+        differences = candidate.outcome.against(baseline.outcome, max_drop=limit, confidence=config.confidence)
+        measure = MEASURES[candidate.validation.task][index]
+        paired = differences[measure.name]
+        judged = paired.interval.low if config.strict else paired.interval.estimate
+        asked = f"the lower end of the interval of {measure}" if config.strict else measure
+        return GateVerdict(
+            key,
+            judged >= -limit - ROUNDING,
+            f"Asked: {asked} may be at most {limit * 100:.2f} points below {baseline.name}. "
+            f"Measured: {words.difference(paired)}. "
+            f"Probability that the drop is within the limit: {paired.probability:.0%}.",
+        )
+
+    return gate
 
 
 def min_score(key: str) -> Gate:
@@ -133,9 +142,31 @@ def _score_words(score: Score) -> str:
     return f"{words.percent(score.interval.estimate)}, {score.basis} ({words.between(score.interval)})"
 
 
+def min_tar(candidate: Evidence, _: Evidence, config: GateConfig) -> GateVerdict | None:
+    """TAR at FAR .01 on its own."""
+    if config.min_tar is None:
+        return None
+    score = cast(EmbeddingOutcome, candidate.outcome).tar(confidence=config.confidence)
+    return GateVerdict(
+        "min_tar",
+        score.interval.estimate >= config.min_tar - ROUNDING,
+        f"Asked: TAR at FAR .01 of at least {words.percent(config.min_tar)}. Measured: {_score_words(score)}.",
+    )
+
+
+max_drop = drop_of(0, "max_drop")
 GATES: Mapping[str, tuple[Gate, ...]] = MappingProxyType(
     {
         "classify": (max_drop, min_score("min_accuracy"), class_floor, latency_p95, max_size),
         "detect": (max_drop, min_score("min_map50"), class_floor, latency_p95, max_size),
+        "embed": (
+            max_drop,
+            drop_of(1, "max_tar_drop"),
+            min_score("min_rank1"),
+            min_tar,
+            class_floor,
+            latency_p95,
+            max_size,
+        ),
     }
 )

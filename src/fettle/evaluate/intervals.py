@@ -24,7 +24,7 @@ class PairedDifference:
 
     Attributes:
         interval: Of the difference; negative where the candidate is worse.
-        gained: Images (objects for detectors) that only the candidate has right.
+        gained: Images (objects for detectors, pairs for TAR) that only the candidate has right.
         lost: Those that only the baseline has right.
         probability: That the score lost is at most ``max_drop``: the share of the resamples where it is.
         max_drop: The drop that ``probability`` speaks of.
@@ -84,14 +84,16 @@ def resampled_difference(
     lost: np.ndarray,
     max_drop: float,
     confidence: float,
+    unit: str = "objects",
 ) -> PairedDifference:
-    """Return the percentile bootstrap of a detector's score less another's, in resamples of the same images.
+    """Return the percentile bootstrap of a score less another's, in resamples of the same images.
 
     Args:
         estimate: The difference on all images.
         samples: (R,) the difference in each resample; NaN where it is not defined.
         gained: (M,) bool: objects that only the candidate finds.
         lost: (M,) bool: objects that only the baseline finds.
+        unit: What these are.
         max_drop: The drop whose probability is wanted.
         confidence: Of the interval.
     """
@@ -103,7 +105,7 @@ def resampled_difference(
         lost=int(lost.sum()),
         probability=float((known >= -max_drop - 1e-9).mean()),
         max_drop=max_drop,
-        unit="objects",
+        unit=unit,
     )
 
 

@@ -29,7 +29,7 @@ class Measure:
         return self.word or self.title
 
 
-# The first is the headline: gates, profiles and the Pareto front go by it. Of each, more is better but for "ece".
+# The first is the headline: gates, profiles and the Pareto front go by it. More is better, but of "ece" and "eer".
 MEASURES: Mapping[str, tuple[Measure, ...]] = MappingProxyType(
     {
         "classify": (
@@ -44,6 +44,13 @@ MEASURES: Mapping[str, tuple[Measure, ...]] = MappingProxyType(
             Measure("precision", "Precision", word="precision"),
             Measure("recall", "Recall", word="recall"),
             Measure("f1", "F1"),
+        ),
+        "embed": (
+            Measure("rank1", "Rank-1", word="rank-1"),
+            Measure("tar", "TAR at FAR .01"),
+            Measure("tar_1e3", "TAR at FAR .001"),
+            Measure("map_at_r", "MAP@R"),
+            Measure("eer", "Equal error rate"),
         ),
     }
 )

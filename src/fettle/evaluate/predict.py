@@ -73,6 +73,28 @@ def _not_finite(name: str, broken: int, count: int) -> str:
     )
 
 
+def check_embeddings(outputs: tuple[np.ndarray, ...], _: int, __: int, name: str) -> Arrays:
+    """Return the embeddings, (N, D) float32 of length 1, by name.
+
+    Raises:
+        ArtifactError: If they have another shape, are not finite, or of another length.
+    """
+    embeddings = outputs[0].astype(np.float32, copy=False)
+    if embeddings.ndim != 2:
+        raise ArtifactError(f"{name} gives outputs of shape {embeddings.shape[1:]}, not (D,): export it again.")
+    broken = ~np.isfinite(embeddings).all(axis=1)
+    if broken.any():
+        raise ArtifactError(_not_finite(name, int(broken.sum()), len(embeddings)))
+    lengths = np.linalg.norm(embeddings, axis=1)
+    worst = lengths[np.abs(lengths - 1).argmax()]
+    if abs(worst - 1) > ROW_SUM_TOLERANCE:
+        raise ArtifactError(
+            f"{name} gives embeddings of length {worst:.3g}, not 1: the normalization must be in the exported graph, "
+            "export it again."
+        )
+    return {"embedding": embeddings / lengths[:, None]}
+
+
 def check_probabilities(outputs: tuple[np.ndarray, ...], classes: int, _: int, name: str) -> Arrays:
     """Return the probabilities of a classifier, (N, C) float32, by name.
 

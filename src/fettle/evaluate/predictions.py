@@ -30,5 +30,5 @@ def read_predictions(validation: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file) as arrays:
             return {name: arrays[name] for name in arrays.files if not name.startswith(VAL)}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise ArtifactError(f"{file} cannot be read ({error}): validate again.") from None

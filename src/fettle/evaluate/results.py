@@ -10,12 +10,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from fettle.errors import ArtifactError
 from fettle.evaluate.classification import ClassificationMetrics
 from fettle.evaluate.detection import DetectionMetrics
+from fettle.evaluate.embedding import EmbeddingMetrics
 from fettle.evaluate.intervals import Interval, PairedDifference
 from fettle.evaluate.parity import Parity
 from fettle.evaluate.predictions import Thresholds
 
 METRICS, BENCHMARK, SELECTION = "metrics.json", "benchmark.json", "selection.json"
-Metrics = Annotated[ClassificationMetrics | DetectionMetrics, Field(discriminator="task")]
+Metrics = Annotated[ClassificationMetrics | DetectionMetrics | EmbeddingMetrics, Field(discriminator="task")]
 T = TypeVar("T")
 
 

@@ -10,15 +10,22 @@ import numpy as np
 from fettle.data import Subset
 from fettle.evaluate.box_outcome import BoxOutcome
 from fettle.evaluate.box_parity import box_parity
-from fettle.evaluate.classification import ClassificationMetrics, classification_metrics
-from fettle.evaluate.detection import DetectionMetrics
+from fettle.evaluate.classification import classification_metrics
 from fettle.evaluate.detection_metrics import detection_metrics
 from fettle.evaluate.detections import cut, read_detections, truth_arrays
+from fettle.evaluate.embedding_metrics import (
+    EmbeddingOutcome,
+    embedding_metrics,
+    embedding_parity,
+    fit_similarity,
+    read_similarities,
+)
 from fettle.evaluate.operating_point import fit_confidence
 from fettle.evaluate.outcomes import ImageOutcome, Outcome
 from fettle.evaluate.parity import Parity, parity
-from fettle.evaluate.predict import check_detections, check_probabilities
+from fettle.evaluate.predict import check_detections, check_embeddings, check_probabilities
 from fettle.evaluate.predictions import Arrays, Thresholds
+from fettle.evaluate.results import Metrics
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Evaluation:
     truth: Callable[[Subset], Arrays]
     study: Callable[[Arrays, int], Any]
     fit: Callable[[Any, Thresholds], Thresholds]
-    metrics: Callable[[Any, Thresholds, Sequence[str]], ClassificationMetrics | DetectionMetrics]
+    metrics: Callable[[Any, Thresholds, Sequence[str]], Metrics]
     outcome: Callable[[Any, Thresholds], Outcome]
     parity: Callable[[Arrays, Thresholds, Arrays, Thresholds], Parity]
     answers: Callable[[Arrays, Thresholds], Arrays]
@@ -74,6 +81,16 @@ TASKS: Mapping[str, Evaluation] = MappingProxyType(
             outcome=BoxOutcome,
             parity=box_parity,
             answers=cut,
+        ),
+        "embed": Evaluation(
+            check=check_embeddings,
+            truth=lambda subset: {"truth_labels": subset.labels},
+            study=read_similarities,
+            fit=fit_similarity,
+            metrics=embedding_metrics,
+            outcome=lambda found, _: EmbeddingOutcome(found),
+            parity=embedding_parity,
+            answers=lambda found, _: {"embedding": found["embedding"]},
         ),
     }
 )

@@ -5,6 +5,6 @@ are imported by those who export.
 """
 
 from fettle.export.manifest import MANIFEST, Export, Tensor, open_export, read_manifest
-from fettle.export.thresholds import FULL_CURVE, set_thresholds
+from fettle.export.thresholds import FULL_CURVE, full_curve, set_thresholds
 
-__all__ = ["FULL_CURVE", "MANIFEST", "Export", "Tensor", "open_export", "read_manifest", "set_thresholds"]
+__all__ = ["FULL_CURVE", "MANIFEST", "Export", "Tensor", "full_curve", "open_export", "read_manifest", "set_thresholds"]

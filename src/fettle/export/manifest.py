@@ -44,10 +44,12 @@ class Export:
         options: Parameters that it needs in each, literally those of Triton's backend.
         input: The images, ``image`` uint8 (S, S, 3).
         outputs: For ``classify``: ``probabilities`` float32 (C,); for ``detect``, K being ``max_detections``:
-            ``boxes`` float32 (K, 4), ``scores`` float32 (K,), ``labels`` int32 (K,), ``count`` int32 (1,).
+            ``boxes`` float32 (K, 4), ``scores`` float32 (K,), ``labels`` int32 (K,), ``count`` int32 (1,); for
+            ``embed``: ``embedding`` float32 (D,), of length 1.
         resize: How a photograph becomes square: ``squash``, ``crop`` or ``pad``.
         passport: For TensorRT, the device and version that the plan was built for, and how.
-        thresholds: Constants of the graph that :func:`fettle.export.set_thresholds` can change, by name.
+        thresholds: What :func:`fettle.export.set_thresholds` can change, by name: constants of a detector's graph, or
+            what a client goes by.
     """
 
     path: Path

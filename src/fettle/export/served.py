@@ -14,7 +14,8 @@ from fettle.export.reference import suppress
 from fettle.export.suppression import CANDIDATES, READERS, add_suppression
 from fettle.export.thresholds import detection_outputs
 from fettle.models.architecture import Architecture
-from fettle.spec import DetectionConfig
+from fettle.models.families.arcface import DIMENSIONS
+from fettle.spec import DetectionConfig, VerificationConfig
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -29,7 +30,7 @@ class Head:
         outputs: The graph's outputs, of one example.
         finish: Appends to the graph what torch cannot trace.
         reference: The same in torch: outputs of ``module`` to the graph's.
-        thresholds: Constants of the graph that may be set after the export.
+        thresholds: What may be set after the export.
     """
 
     module: Callable[[], nn.Module]
@@ -37,23 +38,28 @@ class Head:
     outputs: Callable[[Architecture, DetectionConfig], tuple[Tensor, ...]]
     finish: Callable[[onnx.ModelProto, Architecture, DetectionConfig], onnx.ModelProto] = lambda model, *_: model
     reference: Callable[[Tensors, Architecture, DetectionConfig], Tensors] = lambda outputs, *_: outputs
-    thresholds: tuple[str, ...] = ()
+    thresholds: Callable[[DetectionConfig], Mapping[str, float]] = lambda _: {}
 
 
 def _probabilities(architecture: Architecture, _: DetectionConfig) -> tuple[Tensor, ...]:
     return (Tensor("probabilities", "float32", (len(architecture.classes),)),)
 
 
+def _embedding(architecture: Architecture, _: DetectionConfig) -> tuple[Tensor, ...]:
+    return (Tensor("embedding", "float32", (int(architecture.options.get("dimensions", DIMENSIONS)),)),)
+
+
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
         "classify": Head(lambda: nn.Softmax(dim=1), ("probabilities",), _probabilities),
+        "embed": Head(nn.Identity, ("embedding",), _embedding, thresholds=lambda _: VerificationConfig().model_dump()),
         "detect": Head(
             nn.Identity,
             CANDIDATES,
             lambda _, config: detection_outputs(config.max_detections),
             lambda model, architecture, config: add_suppression(model, config, image_size=architecture.image_size),
             lambda candidates, architecture, config: suppress(candidates, config, image_size=architecture.image_size),
-            tuple(READERS),
+            lambda config: config.model_dump(include=set(READERS)),
         ),
     }
 )

@@ -12,10 +12,14 @@ from pydantic import ValidationError
 
 from fettle.errors import ArtifactError, SpecError
 from fettle.export.manifest import FILES, Export, Tensor
+from fettle.spec.base import Section
 from fettle.spec.detections import DetectionConfig
+from fettle.spec.verification import VerificationConfig
 
 Constants = Mapping[str, np.ndarray]
 
+# What a task's thresholds may be. Those of a detector are constants of its graph; that of an embedding is for clients.
+THRESHOLDS: Mapping[str, type[Section]] = MappingProxyType({"detect": DetectionConfig, "embed": VerificationConfig})
 # Everything that a precision-recall curve needs. Greedy suppression never lets a lower score suppress a higher one, so
 # the answer at a higher confidence or with fewer detections is a prefix of this one's.
 FULL_CURVE: Mapping[str, float] = MappingProxyType({"confidence": 0.001, "max_detections": 300})
@@ -27,7 +31,8 @@ def set_thresholds(export: Export, folder: Path, **values: float) -> Export:
     Args:
         export: An export whose ``thresholds`` have these names.
         folder: An existing folder.
-        **values: ``confidence``, ``iou`` or ``max_detections``; what is not named stays as it is.
+        **values: ``confidence``, ``iou`` or ``max_detections``, of an embedding ``similarity``; what is not named stays
+            as it is.
 
     Returns:
         The description of what was written.
@@ -37,11 +42,11 @@ def set_thresholds(export: Export, folder: Path, **values: float) -> Export:
         ArtifactError: If the file cannot be read or does not hold the constants.
         HardwareError: If a TensorRT engine has to be built again and this machine cannot.
     """
-    if not values:
+    config = _check(export, values) if values else None
+    if not isinstance(config, DetectionConfig):
         for file in export.files:
             shutil.copyfile(file, folder / file.name)
-        return replace(export, path=folder)
-    config = _check(export, values)
+        return replace(export, path=folder, thresholds={**export.thresholds, **values})
     result = replace(
         export,
         path=folder,
@@ -51,6 +56,11 @@ def set_thresholds(export: Export, folder: Path, **values: float) -> Export:
     from fettle.export.suppression import threshold_constants  # imports onnx
 
     return _WRITERS[export.format](export, result, threshold_constants(result.thresholds))
+
+
+def full_curve(export: Export) -> Mapping[str, float]:
+    """Return the thresholds at which a model answers all it can: of a detector :data:`FULL_CURVE`, else none."""
+    return {name: value for name, value in FULL_CURVE.items() if name in export.thresholds}
 
 
 def detection_outputs(max_detections: int) -> tuple[Tensor, ...]:
@@ -63,13 +73,13 @@ def detection_outputs(max_detections: int) -> tuple[Tensor, ...]:
     )
 
 
-def _check(export: Export, values: Mapping[str, float]) -> DetectionConfig:
+def _check(export: Export, values: Mapping[str, float]) -> Section:
     for name in values:
         if name not in export.thresholds:
             known = ", ".join(export.thresholds) or "none"
             raise SpecError(f"{export.path} ({export.task}) has no threshold {name!r}: it has {known}.")
     try:
-        return DetectionConfig.model_validate({**export.thresholds, **values})
+        return THRESHOLDS[export.task].model_validate({**export.thresholds, **values})
     except ValidationError as error:
         fault = error.errors()[0]
         raise SpecError(f"`{fault['loc'][0]}` cannot be {fault['input']!r}: {fault['msg']}.") from None

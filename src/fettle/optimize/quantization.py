@@ -12,7 +12,7 @@ import numpy as np
 
 from fettle.errors import FettleError, HardwareError, OptimizeError
 from fettle.export.manifest import Export, Format
-from fettle.export.thresholds import FULL_CURVE, set_thresholds
+from fettle.export.thresholds import full_curve, set_thresholds
 from fettle.hardware import Passport, passport
 from fettle.optimize.support import RUNTIMES
 from fettle.runtimes import open_engine
@@ -21,7 +21,7 @@ from fettle.spec import QuantizeConfig, TensorRTConfig
 CHECKED_IMAGES = 16
 ALIKE = 1e-6
 DIFFERENT = 1e-3
-SCORES = ("probabilities", "scores")
+SCORES = ("probabilities", "scores", "embedding")
 
 log = logging.getLogger("fettle")
 
@@ -120,8 +120,8 @@ def check_answers(source: Export, result: Export, images: np.ndarray, *, runtime
 def _answers(export: Export, images: np.ndarray, runtime: str) -> tuple[np.ndarray, ...]:
     """Return all that the model can answer: low scores too, where it has thresholds."""
     with tempfile.TemporaryDirectory(prefix="fettle-") as folder:
-        if export.thresholds:
-            export = set_thresholds(export, Path(folder), **FULL_CURVE)
+        if curve := full_curve(export):
+            export = set_thresholds(export, Path(folder), **curve)
         with open_engine(runtime, export.file, options=export.runtime_options(runtime)) as engine:
             return engine(images)
 

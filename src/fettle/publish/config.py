@@ -3,6 +3,7 @@
 https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from fettle.card import digest_file
 from fettle.errors import ArtifactError, SpecError
 from fettle.export.manifest import Export, Tensor
 from fettle.spec.serve import ServeConfig
@@ -18,6 +20,8 @@ from fettle.spec.serve import ServeConfig
 LABELS = "labels.txt"
 # Parameters of ours, which every backend ignores: what a client must know to send a photograph and to read the answer.
 TASK, CLASSES, RESIZE = "fettle.task", "fettle.classes", "fettle.resize"
+# Of embeddings, which compare with those of the very same model alone.
+SIMILARITY, MODEL = "fettle.similarity", "fettle.model"
 # Outputs whose last axis runs over the classes: Triton's classification extension can name them from a label file.
 BY_CLASS = ("probabilities",)
 DTYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "float16": "TYPE_FP16", "int32": "TYPE_INT32"}
@@ -141,8 +145,20 @@ def config_of(export: Export, runtime: str, *, name: str, version: int, serve: S
 
 
 def client_parameters(export: Export) -> dict[str, str]:
-    """Return what a client reads in the configuration: the task, the class names by index (JSON), the resize mode."""
-    return {TASK: export.task, CLASSES: json.dumps(export.classes), RESIZE: export.resize}
+    """Return what a client reads in the configuration: the task, the class names by index (JSON), the resize mode.
+
+    Of embeddings also the similarity from which on two are of one identity, and a digest of the model's files.
+    """
+    told = {TASK: export.task, CLASSES: json.dumps(export.classes), RESIZE: export.resize}
+    if "similarity" in export.thresholds:
+        told |= {SIMILARITY: f"{export.thresholds['similarity']:.6f}", MODEL: files_digest(export)}
+    return told
+
+
+def files_digest(export: Export) -> str:
+    """Return sixteen hex digits of the model's files."""
+    digests = [digest_file(file) for file in export.files]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
 def label_file(export: Export) -> bytes | None:

@@ -101,9 +101,10 @@ def promote(
             return _promotion(store, candidate, record, created=False)
         record = _claim(store, candidate, live)
         _upload(store, candidate, record)
+        config_text = candidate.texts(record.version)[CONFIG].decode()
     verify_version(store, record)
     before = history(store, model_name)
-    commit(store, model_name, candidate.texts(record.version)[CONFIG].decode(), replacing=live)
+    commit(store, model_name, config_text, replacing=live)
     log_event(store, model_name, Event(record.at, record.version, "promote", record.sign_off.by), before=before)
     return _promotion(store, candidate, record, created=True)
 

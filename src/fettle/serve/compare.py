@@ -50,6 +50,12 @@ def compare_probabilities(served: Outputs, expected: Outputs, _: Tolerances, __:
     return Comparison({"probability": float(np.abs(mine - theirs).max())}, mine.argmax(1) == theirs.argmax(1))
 
 
+def compare_embeddings(served: Outputs, expected: Outputs, tolerances: Tolerances, _: Thresholds) -> Comparison:
+    """Compare ``embedding`` (N, D); an image is the same if it lies where it should."""
+    distance = np.abs(served["embedding"] - expected["embedding"]).max(axis=1)
+    return Comparison({"coordinate": float(distance.max())}, distance <= tolerances["coordinate"])
+
+
 def compare_detections(
     served: Outputs, expected: Outputs, tolerances: Tolerances, thresholds: Thresholds
 ) -> Comparison:
@@ -112,16 +118,22 @@ class Found:
         return box, np.abs(self.scores[:, None] - other.scores[None])
 
 
-def _probability_tolerance(runtime: str, precision: str) -> Tolerances:
-    """OpenVINO runs float models in bf16 where the CPU has it."""
-    if runtime == "openvino" and precision == "float32" and passport().native_bf16:
-        precision = "bf16"
-    return {"probability": PROBABILITY[precision]}
+def _by_precision(measure: str) -> Callable[[str, str], Tolerances]:
+    """Return what allows a difference of ``measure``, a number of [-1, 1], by runtime and precision."""
+
+    def tolerances(runtime: str, precision: str) -> Tolerances:
+        # OpenVINO runs float models in bf16 where the CPU has it.
+        if runtime == "openvino" and precision == "float32" and passport().native_bf16:
+            precision = "bf16"
+        return {measure: PROBABILITY[precision]}
+
+    return tolerances
 
 
 COMPARERS: Mapping[str, Comparer] = MappingProxyType(
     {
-        "classify": Comparer(_probability_tolerance, compare_probabilities),
+        "classify": Comparer(_by_precision("probability"), compare_probabilities),
+        "embed": Comparer(_by_precision("coordinate"), compare_embeddings),
         "detect": Comparer(lambda *_: {"box": BOX_PIXELS, "score": SCORE, "unpaired": 0}, compare_detections),
     }
 )

@@ -19,7 +19,7 @@ from fettle.serve.compare import COMPARERS, Comparison, Outputs, Tolerances
 SIZES = (1, 2, 3, 5, 8, 13)
 # Measure -> how a difference of it is written.
 UNITS: Mapping[str, str] = MappingProxyType(
-    {"probability": "{:.1g}", "box": "{:.2g} px", "score": "{:.1g}", "unpaired": "{:.0f}"}
+    {"probability": "{:.1g}", "coordinate": "{:.1g}", "box": "{:.2g} px", "score": "{:.1g}", "unpaired": "{:.0f}"}
 )
 
 
@@ -216,5 +216,5 @@ def _box_truths(subset: Subset, classes: Sequence[str]) -> list[str]:
 
 NOTHING = "nothing"
 TRUTHS: Mapping[str, Callable[[Subset, Sequence[str]], list[str]]] = MappingProxyType(
-    {"classify": _label_truths, "detect": _box_truths}
+    {"classify": _label_truths, "embed": _label_truths, "detect": _box_truths}
 )

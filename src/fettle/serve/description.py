@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fettle.publish.config import BY_CLASS, CLASSES, RESIZE, TASK
+from fettle.publish.config import BY_CLASS, CLASSES, MODEL, RESIZE, SIMILARITY, TASK
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Description:
         image_shape: (S, S, 3).
         max_batch: Images a request may have.
         by_class: Output that runs over the classes, if there is one.
+        similarity: Of embeddings: from which on two are of one identity.
+        model: Of embeddings: digest of the model's files.
     """
 
     version: str
@@ -29,6 +31,8 @@ class Description:
     image_shape: tuple[int, ...]
     max_batch: int
     by_class: str | None = None
+    similarity: float | None = None
+    model: str = ""
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Self:
@@ -48,6 +52,8 @@ class Description:
             image_shape=_numbers(config["input"][0]["dims"]),
             max_batch=int(config["max_batch_size"]),
             by_class=by_class,
+            similarity=float(parameters[SIMILARITY]) if SIMILARITY in parameters else None,
+            model=parameters.get(MODEL, ""),
         )
 
 

@@ -117,6 +117,36 @@ class Detections:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """Where a photograph lies among others.
+
+    Attributes:
+        vector: (D,) float32 of length 1.
+        model: That answered.
+        version: That answered.
+    """
+
+    vector: np.ndarray
+    model: str
+    version: str
+
+    @property
+    def words(self) -> str:
+        return f"a point of {len(self.vector)} dimensions"
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        return (tuple(f"{value:.4f}" for value in self.vector.tolist()),)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        return ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"embedding": self.vector.tolist(), "model": self.model, "version": self.version}
+
+
+@dataclass(frozen=True)
 class Source:
     """Who answered: the model, its version and its class names by index."""
 
@@ -149,7 +179,15 @@ def read_detections(outputs: Outputs, placement: Placement, source: Source) -> D
     )
 
 
-READERS: Mapping[str, Reader] = MappingProxyType({"classify": read_classification, "detect": read_detections})
+def read_embedding(outputs: Outputs, placement: Placement, source: Source) -> Embedding:
+    """Read ``embedding`` (D,)."""
+    del placement
+    return Embedding(outputs["embedding"], source.model, source.version)
+
+
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {"classify": read_classification, "detect": read_detections, "embed": read_embedding}
+)
 
 
 def find_reader(task: str, model: str) -> Reader:

@@ -18,6 +18,7 @@ from fettle.spec.serve import ProfileName, ServeConfig
 from fettle.spec.spec import Spec
 from fettle.spec.train import BalanceConfig, DetectionLossConfig, DistilConfig, TrainConfig
 from fettle.spec.tune import Range, TuneConfig
+from fettle.spec.verification import VerificationConfig
 
 __all__ = [
     "SPLITS",
@@ -47,6 +48,7 @@ __all__ = [
     "TensorRTConfig",
     "TrainConfig",
     "TuneConfig",
+    "VerificationConfig",
     "load_spec",
     "resolve_spec",
 ]

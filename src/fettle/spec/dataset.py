@@ -20,10 +20,22 @@ class SplitConfig(Section):
     """Share for early stopping, tuning and thresholds."""
     test: float = Field(0.15, gt=0, lt=1)
     """Share that only the gates see, once."""
+    hold_out: str | None = None
+    """For ``embed``: regular expression of the identities, by their whole name, that are the test's; by default the
+    share ``test`` of them is drawn."""
     keep: bool = True
     """Keep the splits that the source has; ``false`` makes all anew."""
     seed: int = 0
     """Seed of the assignment; it also depends on the content of each image, not on its name."""
+
+    @field_validator("hold_out")
+    @classmethod
+    def _is_an_expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from None
+        return value
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Self:

@@ -11,7 +11,10 @@ class GateConfig(Section):
     """The floors. A gate that is ``null`` is not asked."""
 
     max_drop: float = Field(0.01, ge=0, le=1)
-    """Largest accuracy (for detectors mAP50) that may be lost against the baseline, measured on the same images."""
+    """Largest accuracy (for detectors mAP50, for embeddings rank-1) that may be lost against the baseline, measured on
+    the same images."""
+    max_tar_drop: float | None = Field(0.02, ge=0, le=1)
+    """For embeddings: largest TAR at FAR .01 that may be lost against the baseline."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Confidence of the paired bootstrap interval."""
     strict: bool = False
@@ -20,9 +23,13 @@ class GateConfig(Section):
     """Smallest accuracy on its own."""
     min_map50: float | None = Field(None, ge=0, le=1)
     """For detectors: smallest mAP50 on its own."""
+    min_rank1: float | None = Field(None, ge=0, le=1)
+    """For embeddings: smallest rank-1 on its own."""
+    min_tar: float | None = Field(None, ge=0, le=1)
+    """For embeddings: smallest TAR at FAR .01 on its own."""
     class_floor: float | None = Field(0.8, ge=0, le=1)
-    """Smallest recall (for detectors AP50) of any class; one that the baseline itself does not bring there must not
-    fall further, beyond what chance explains."""
+    """Smallest recall (for detectors AP50, for embeddings rank-1) of any class; one that the baseline itself does not
+    bring there must not fall further, beyond what chance explains."""
     latency_p95_ms: float | None = Field(None, gt=0)
     """Largest 95th percentile of the latency at batch 1."""
     max_size_mb: float | None = Field(None, gt=0)

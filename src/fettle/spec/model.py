@@ -11,8 +11,8 @@ class ModelConfig(Section):
     """A model family and its input."""
 
     family: str = "resnet18"
-    """A family of Fettle (``resnet50``, ``efficientnet_b3``; detectors ``yolov8``, ``yolov5_resnet``) or, for
-    classifiers, any name that timm knows."""
+    """A family of Fettle (``resnet50``, ``efficientnet_b3``; detectors ``yolov8``, ``yolov5_resnet``; embeddings
+    ``arcface``) or, for classifiers, any name that timm knows."""
     image_size: int = Field(112, ge=16, le=2048)
     """Height and width of the input in pixels."""
     weights: str = "none"

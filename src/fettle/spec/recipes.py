@@ -125,7 +125,7 @@ class RecipeStep(Section):
 
 Recipe = list[RecipeStep]
 TORCH_STEPS = ("prune", "finetune")
-DISTILLED = frozenset({"classify"})  # tasks whose fine-tuning can learn from a teacher's outputs
+DISTILLED = frozenset({"classify", "embed"})  # tasks whose fine-tuning can learn from a teacher's outputs
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 

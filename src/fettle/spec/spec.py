@@ -22,7 +22,7 @@ class Spec(Section):
     name: str = Field("castings", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=50)
     """Name of the project: lower-case letters, digits and dashes. Runs and the served model bear it."""
     task: Task = "classify"
-    """What the model does. (``embed`` has no rooms yet.)"""
+    """What the model does: ``classify``, ``detect`` (boxes), or ``embed`` (points that tell identities apart)."""
     runs: str = "runs"
     """Folder for the artifacts of local runs."""
     dataset: DatasetConfig = DatasetConfig()
@@ -49,7 +49,7 @@ class Spec(Section):
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_family(cls, values: Any) -> Any:
-        """A detector's family brings its preset."""
+        """A family of detectors or embeddings brings its preset."""
         if not isinstance(values, dict) or not all(isinstance(values.get(key, {}), dict) for key in ("model", "train")):
             return values
         family = str(values.get("task")), str(values.get("model", {}).get("family"))

@@ -33,14 +33,23 @@ class DetectionLossConfig(Section):
     """Gamma of the focal loss (Lin et al. 2017) for objectness and class; 0 is plain cross-entropy."""
 
 
+class ArcFaceConfig(Section):
+    """The loss of ``arcface`` (Deng et al. 2019)."""
+
+    margin: float = Field(0.5, ge=0, le=1.57)
+    """Angle in radians that is added to the one between an image and its own identity."""
+    scale: float = Field(30.0, gt=0)
+    """Radius of the sphere: what cosines are multiplied by."""
+
+
 class TrainConfig(Section):
     """Optimizer, schedule, regularization, augmentation and the loop."""
 
     preset: Literal[
-        "plain", "defect", "expression", "yolov8", "yolov5", "yolov5-small", "yolov5-focal", "yolov5-smooth"
+        "plain", "defect", "expression", "yolov8", "yolov5", "yolov5-small", "yolov5-focal", "yolov5-smooth", "arcface"
     ] = "defect"
-    """Values to start from; every other key here overrides it. By default that of the family for detectors, else
-    ``defect``."""
+    """Values to start from; every other key here overrides it. By default that of the family for detectors and
+    embeddings, else ``defect``."""
     epochs: int = Field(25, ge=1)
     """Passes over the training split."""
     batch_size: int = Field(24, ge=2)
@@ -73,12 +82,15 @@ class TrainConfig(Section):
     """For detectors: probability that an image is made of four (Bochkovskiy et al. 2020)."""
     loss: DetectionLossConfig = DetectionLossConfig()
     """For ``yolov5_resnet``: parts of the loss."""
+    arcface: ArcFaceConfig = ArcFaceConfig()
+    """For ``arcface``: margin and scale."""
     clip_norm: float = Field(1.0, ge=0)
     """Largest gradient norm; 0 does not clip."""
     patience: int = Field(12, ge=0)
     """Epochs without a better ``monitor`` before the run stops; 0 never stops early."""
     monitor: str | None = None
-    """Validation metric that picks the best checkpoint; by default ``macro_f1``, for detectors ``map50_95``."""
+    """Validation metric that picks the best checkpoint; by default ``macro_f1``, for detectors ``map50_95``, for
+    embeddings ``map_at_r``."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """Arithmetic; ``auto`` times some steps in float32 and, where the hardware has it, bf16, and takes the faster."""
     augment: list[dict[str, Any]] = []
@@ -104,9 +116,10 @@ class TrainConfig(Section):
 
 
 class DistilConfig(Section):
-    """Learn from the parent's logits as well as from the labels (Hinton et al. 2015)."""
+    """Learn from the parent's logits as well as from the labels (Hinton et al. 2015); of embeddings, from where the
+    parent's lie (cosine) and how far from one another (Park et al. 2019)."""
 
     weight: float = Field(0.5, ge=0, le=1)
     """Share of the distillation loss."""
     temperature: float = Field(2.0, gt=0)
-    """Softens both distributions."""
+    """Softens both distributions of a classifier."""

@@ -39,7 +39,7 @@ class TuneConfig(Section):
     """No trial starts after this."""
     epochs: int | None = Field(None, ge=1)
     """Epochs a trial; by default those of ``train``."""
-    metric: Literal["loss", "macro_f1", "accuracy", "map50", "map50_95"] = "loss"
+    metric: Literal["loss", "macro_f1", "accuracy", "map50", "map50_95", "map_at_r", "rank1", "tar"] = "loss"
     """Validation metric that is searched for; ``loss`` is minimized, and does not compare where the search changes
     weights of a detector's loss: take ``map50_95`` there."""
     space: dict[str, Range] = {

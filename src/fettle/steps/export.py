@@ -55,5 +55,5 @@ def describe(
         input=Tensor(INPUT, "uint8", (size, size, 3)),
         outputs=head.outputs(architecture, detections),
         resize=resize,
-        thresholds=detections.model_dump(include=set(head.thresholds)),
+        thresholds=head.thresholds(detections),
     )

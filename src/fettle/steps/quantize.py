@@ -15,7 +15,7 @@ from fettle.errors import DataError
 from fettle.evaluate.measures import headline
 from fettle.evaluate.predict import predict
 from fettle.evaluate.tasks import TASKS
-from fettle.export import FULL_CURVE, Export, open_export, set_thresholds
+from fettle.export import Export, full_curve, open_export, set_thresholds
 from fettle.hardware import passport
 from fettle.optimize import quantization
 from fettle.optimize.calibration import calibration_images, calibration_subset
@@ -92,7 +92,7 @@ def score_on_calib(data: Dataset, runtime: str) -> Callable[[Export], float]:
     def score(export: Export) -> float:
         task = TASKS[export.task]
         with tempfile.TemporaryDirectory(prefix="fettle-") as folder:
-            full = set_thresholds(export, Path(folder), **(FULL_CURVE if export.thresholds else {}))
+            full = set_thresholds(export, Path(folder), **full_curve(export))
             with open_engine(runtime, full.file, options=full.runtime_options(runtime)) as engine:
                 outputs = predict(engine, subset.images)
         found = {**task.check(outputs, len(export.classes), export.image_size, export.recipe), **task.truth(subset)}

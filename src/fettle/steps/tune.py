@@ -21,6 +21,7 @@ from fettle.tune.space import Overrides, check_space, defaults, override
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "classify": {"loss": "val_loss", "macro_f1": "macro_f1", "accuracy": "accuracy"},
     "detect": {"loss": "val_loss", "map50": "map50", "map50_95": "map50_95"},
+    "embed": {"loss": "val_loss", "map_at_r": "map_at_r", "rank1": "rank1", "tar": "tar"},
 }
 
 

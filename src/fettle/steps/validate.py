@@ -18,7 +18,7 @@ from fettle.evaluate.predictions import Arrays, Thresholds, read_predictions, sa
 from fettle.evaluate.results import Validation
 from fettle.evaluate.tasks import TASKS, Evaluation
 from fettle.export import Export, open_export
-from fettle.export.thresholds import FULL_CURVE, set_thresholds
+from fettle.export.thresholds import full_curve, set_thresholds
 from fettle.runtimes import Engine, open_engine
 from fettle.spec import DetectionConfig
 
@@ -114,9 +114,9 @@ def _check(exported: Export, data: Dataset, runtime: str) -> None:
 def _full_curve(exported: Export, runtime: str, threads: int | None) -> Iterator[Engine]:
     """Open an engine; where the export has thresholds, of a copy that answers all it can."""
     with contextlib.ExitStack() as stack:
-        if exported.thresholds:
+        if curve := full_curve(exported):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fettle-"))
-            exported = set_thresholds(exported, Path(folder), **FULL_CURVE)
+            exported = set_thresholds(exported, Path(folder), **curve)
         options = exported.runtime_options(runtime)
         yield stack.enter_context(open_engine(runtime, exported.file, threads=threads, options=options))
 

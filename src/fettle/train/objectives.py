@@ -52,6 +52,7 @@ Make = Callable[[Dataset, TrainConfig, Distillation | None], Objective]
 OBJECTIVES: Mapping[str, str] = {
     "classify": "fettle.train.classification",
     "detect": "fettle.train.detection",
+    "embed": "fettle.train.embedding",
 }
 
 

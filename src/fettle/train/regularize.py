@@ -1,10 +1,15 @@
 """MixUp and distillation: what changes a batch or its loss."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from fettle.spec.train import DistilConfig
+
+Compare = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def mixup(images: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,17 +36,21 @@ class Distillation:
         self.teacher = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.config = config
 
-    def __call__(self, loss: torch.Tensor, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, loss: torch.Tensor, images: torch.Tensor, outputs: torch.Tensor, *, compare: Compare | None = None
+    ) -> torch.Tensor:
         """Blend ``loss`` with the distillation loss of a batch.
 
         Args:
             loss: Of the labels, a scalar.
             images: (N, 3, H, W), as the student saw them.
-            logits: (N, C) of the student.
+            outputs: The student's.
+            compare: (outputs, those of the teacher) -> loss; by default :func:`soft_loss`, of logits.
         """
         with torch.no_grad():
             taught = self.teacher.to(images.device)(images)
-        return torch.lerp(loss, soft_loss(logits, taught, self.config.temperature), self.config.weight)
+        distance = compare or partial(soft_loss, temperature=self.config.temperature)
+        return torch.lerp(loss, distance(outputs, taught), self.config.weight)
 
 
 def soft_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -47,4 +47,5 @@ def _chances(dataset: Dataset, config: TrainConfig) -> NDArray[np.float64] | Non
 SOURCES: Mapping[str, Source] = {
     "classify": Source(Images, _images, _chances),
     "detect": Source(Scenes, _scenes, lambda _dataset, _config: None),
+    "embed": Source(Images, _images, lambda _dataset, _config: None),
 }

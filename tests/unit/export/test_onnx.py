@@ -111,8 +111,8 @@ def test_ruined_weights_are_refused(network, architecture, tmp_path, value):
 
 
 def test_a_task_without_head_is_refused(network, architecture, tmp_path):
-    with pytest.raises(OptimizeError, match="embed"):
-        export_onnx(network, replace(architecture, task="embed"), tmp_path / "model.onnx")
+    with pytest.raises(OptimizeError, match="segment"):
+        export_onnx(network, replace(architecture, task="segment"), tmp_path / "model.onnx")
 
 
 def test_a_network_that_cannot_be_traced_is_refused_in_a_sentence(architecture, tmp_path):

@@ -16,13 +16,10 @@ from fettle.spec import DatasetConfig
 Reader = Callable[[Path, DatasetConfig], Listing]
 
 # By task, then by ``dataset.layout``. For a classifier, castings are an ImageFolder once they are made.
+LABELS: Mapping[str, Reader] = {"imagefolder": read_imagefolder, "pattern": read_pattern, "csv": read_csv}
 READERS: Mapping[str, Mapping[str, Reader]] = {
-    "classify": {
-        "imagefolder": read_imagefolder,
-        "pattern": read_pattern,
-        "csv": read_csv,
-        "castings": read_imagefolder,
-    },
+    "classify": {**LABELS, "castings": read_imagefolder},
+    "embed": LABELS,
     "detect": {
         "yolo": read_yolo,
         "coco": read_coco,

@@ -11,6 +11,7 @@ from fettle.report.table import standing, verdict
 
 AGREEMENT = {
     "classify": "share of test images that get the class that the reference of that runtime gives",
+    "embed": "share of test pictures that have the same nearest other one as in the reference of that runtime",
     "detect": "share of boxes that the reference of that runtime gives too, of the same class and at IoU .9",
 }
 

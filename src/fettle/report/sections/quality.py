@@ -10,7 +10,7 @@ from fettle.data import Subset
 from fettle.evaluate.predictions import Arrays, read_predictions
 from fettle.evaluate.results import Validation
 from fettle.evaluate.tasks import TASKS
-from fettle.report.sections import classification, detection, detection_mistakes
+from fettle.report.sections import classification, detection, detection_mistakes, embedding
 from fettle.report.sources import Sources
 
 Validations = Mapping[str, Validation]
@@ -32,6 +32,7 @@ class Account:
 ACCOUNTS: Mapping[str, Account] = {
     "classify": Account(classification.quality, classification.mistakes),
     "detect": Account(detection.quality, detection_mistakes.mistakes),
+    "embed": Account(embedding.quality, embedding.mistakes),
 }
 
 

@@ -46,6 +46,13 @@ def _detector_sentence(best: Row) -> str:
     )
 
 
+def _embedding_sentence(best: Row) -> str:
+    return (
+        f"rank-1 {best['rank1']:.1%}, MAP@R {best['map_at_r']:.1%} and TAR at FAR .01 {best['tar']:.1%} among the "
+        "identities of val; their equal error rate stands for a validation loss."
+    )
+
+
 # By the column that only this task's histories have.
 VIEWS: Mapping[str, View] = {
     "accuracy": View(
@@ -57,6 +64,11 @@ VIEWS: Mapping[str, View] = {
         _detector_sentence,
         lambda history: plots.curves(history, {"map50": "mAP50", "map50_95": "mAP50-95"}, title="mAP on val"),
         {"precision": "precision", "recall": "recall", "iou": "IoU of what is assigned"},
+    ),
+    "map_at_r": View(
+        _embedding_sentence,
+        lambda history: plots.curves(history, {"rank1": "rank-1", "map_at_r": "MAP@R"}, title="Retrieval on val"),
+        {"tar": "TAR at FAR .01", "val_loss": "equal error rate"},
     ),
 }
 RATES = {"lr": "learning rate", "lr_backbone": "of the backbone"}

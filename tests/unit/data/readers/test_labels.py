@@ -130,8 +130,8 @@ def test_file_given_for_a_folder_is_refused(tmp_path):
 
 
 def test_unknown_task_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no reader for task 'embed'"):
-        read(tmp_path, DatasetConfig(), task="embed")
+    with pytest.raises(DataError, match="no reader for task 'segment'"):
+        read(tmp_path, DatasetConfig(), task="segment")
 
 
 def test_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):

@@ -1,0 +1,68 @@
+"""A network that maps a picture to a point on the unit sphere."""
+
+from typing import Self
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fettle.errors import SpecError
+
+
+class Embedder(nn.Module):
+    """Backbone, embedding head, and a prototype for each identity that is trained on.
+
+    It maps normalized images (N, 3, H, W) to embeddings (N, D) of length 1. The prototypes are of training alone, and
+    no part of what is exported.
+
+    Args:
+        backbone: Images to features (N, F).
+        classes: Identities.
+        dimensions: D.
+        dropout: Of the features.
+        frozen: Parts of the backbone, from the first, that are not trained.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: int, *, dimensions: int, dropout: float, frozen: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        projection = nn.Linear(_features(backbone), dimensions, bias=False)
+        self.head = nn.Sequential(nn.Dropout(dropout), projection, nn.BatchNorm1d(dimensions))
+        self.prototypes = nn.Linear(dimensions, classes, bias=False)
+        nn.init.normal_(self.prototypes.weight, std=0.01)
+        parts = list(backbone.children())
+        if not 0 <= frozen <= len(parts):
+            raise SpecError(f"`model.options.frozen` must be in 0..{len(parts)}, parts of the backbone, got {frozen}.")
+        self._frozen = parts[:frozen]
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train()
+
+    @property
+    def predictors(self) -> tuple[nn.Module, ...]:
+        """What gives the answer: pruning keeps its outputs."""
+        return (self.head[1],)
+
+    @property
+    def class_layers(self) -> nn.Module:
+        """What depends on the number of identities."""
+        return self.prototypes
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; the norms of frozen parts keep their statistics."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.head(self.backbone(images)).float())
+
+    def cosines(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(N, D) to the cosine similarity with each prototype, (N, C)."""
+        return F.linear(embeddings, F.normalize(self.prototypes.weight))
+
+
+def _features(backbone: nn.Module) -> int:
+    features: int = backbone.num_features  # type: ignore[assignment]
+    return features
