@@ -78,7 +78,8 @@ def table(found: dict[str, Path], seconds: dict[str, float], epochs: int) -> Non
         validation = results.load(path / results.METRICS, Validation)
         test = validation.test
         print(f"{name:20} {test.map50_95:9.3f} {test.map50:9.3f} {seconds[name]:8.0f} s")
-        outcomes[name] = TASKS["detect"].outcome(read_predictions(path), validation.thresholds, len(validation.classes))
+        studied = TASKS["detect"].study(read_predictions(path), len(validation.classes))
+        outcomes[name] = TASKS["detect"].outcome(studied, validation.thresholds)
     differences = outcomes["Fettle"].against(outcomes["plain Ultralytics"], max_drop=0.0, confidence=0.95)
     for measure in MEASURES:
         interval = differences[measure].interval

@@ -76,10 +76,13 @@ def _ancestors(report: Path, objects: Path) -> dict[str, Path]:
 def _lineage(parents: Mapping[str, Mapping[str, Any]], child: str, objects: Path) -> Iterator[tuple[str, Path]]:
     """Give every ancestor's name and place.
 
-    All models of a run are of one family, so that a model is called after the recipe that it was exported for.
+    All models of a run are of one family, so that a model is called after the recipe that it was exported for: those
+    that the report itself names are found behind an export.
     """
     for role, parent in parents.items():
         kind, name = parent["kind"], parent["name"]
+        if kind == "model" and not child:
+            continue
         recipe = child.partition("-")[2] if kind == "model" else ""
         label = kind if name == kind else f"{kind}-{recipe or name}"
         label = f"{child}-{role}" if child.startswith(kind) else label
