@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from fettle.evaluate.embedding import EmbeddingMetrics
 from fettle.report.figure import SERIES, axes, style, svg
@@ -17,6 +17,7 @@ def roc(metrics: Mapping[str, EmbeddingMetrics]) -> Markup:
             far, tar = zip(*found.roc, strict=True)
             plot.plot(far, tar, color=colour, label=f"{name}: EER {found.eer:.1%}")
         plot.set_xscale("log")
+        plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         plot.set(xlabel="false accepts (FAR)", ylabel="true accepts (TAR)", ylim=(0, 1.03))
         plot.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         plot.legend(loc="lower right")
