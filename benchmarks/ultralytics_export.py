@@ -74,8 +74,10 @@ def export_all(model: Path, data: Dataset, folder: Path, thresholds: dict[str, A
     yolo = as_yolo(model, folder / "model.pt")
     made = {"yolo .pt": folder / "model.pt"}
     for name, arguments in FORMATS.items():
+        if arguments is None:
+            continue
         target = folder / name.replace(" ", "-")
-        if arguments and not target.exists():
+        if not target.exists():
             source = folder / f"{target.name}.pt"  # the export is written beside it, under its name
             yolo.save(source)
             calibration = {"data": str(calibration_data(data, folder))} if "quantize" in arguments else {}
