@@ -175,19 +175,23 @@ def test_a_download_that_fails_is_a_sentence(tmp_path: Path, monkeypatch: pytest
 
 
 def test_importing_it_changes_nothing_in_the_process(tmp_path: Path) -> None:
-    """Its import would look up hosts, write into the home folder, and set threads, printing and ``torch.save``."""
+    """Its import would look up hosts, write into the home folder, and set threads, printing ``torch.save`` and ``Image.open``."""
     script = """
         import os, socket
         import cv2, numpy, torch
+        from PIL import Image
 
         def refuse(*arguments, **_):
             raise AssertionError(f"the net was asked: {arguments}")
 
         socket.getaddrinfo = socket.socket.connect = refuse
-        before = dict(os.environ), torch.save, numpy.get_printoptions(), cv2.getNumThreads()
+        def state():
+            return dict(os.environ), torch.save, Image.open, numpy.get_printoptions(), cv2.getNumThreads()
+
+        before = state()
         from fettle.models.yolov8 import offline
         offline.load()
-        assert before == (dict(os.environ), torch.save, numpy.get_printoptions(), cv2.getNumThreads())
+        assert state() == before
     """
     home = tmp_path / "home"
     home.mkdir()

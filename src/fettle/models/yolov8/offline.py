@@ -1,7 +1,7 @@
 """Ultralytics as a library: it asks nobody, sends nothing, installs nothing and leaves the process as it was.
 
 Its import looks up hosts, writes settings into the home folder, sets the number of OpenMP threads of every child
-process, replaces ``torch.save`` and logs to stdout. All of that is undone here, so whoever needs it calls
+process, replaces ``torch.save`` and PIL's ``Image.open`` and logs to stdout. All of that is undone here, so whoever needs it calls
 :func:`load` first.
 """
 
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from fettle.errors import SpecError
 
@@ -51,12 +52,12 @@ def load() -> None:
 @contextlib.contextmanager
 def _unchanged() -> Iterator[None]:
     """Put back what an import of Ultralytics changes for the whole process."""
-    environment, threads, save = dict(os.environ), cv2.getNumThreads(), torch.save
+    environment, threads, save, open_image = dict(os.environ), cv2.getNumThreads(), torch.save, Image.open
     try:
         with np.printoptions():
             yield
     finally:
-        torch.save = save
+        torch.save, Image.open = save, open_image
         torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
         cv2.setNumThreads(threads)
         os.environ.clear()
