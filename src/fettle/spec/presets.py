@@ -70,13 +70,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "yolov5-small": {**YOLOV5, "mosaic": 0.0, "batch_size": 8, "weight_decay": 1e-4},
     "yolov5-focal": {**YOLOV5, "loss": {**YOLOV5["loss"], "focal": 1.5}},
     "yolov5-smooth": {**YOLOV5, "label_smoothing": 0.1},
-    # Faces at 128 px. The crop moves the face and keeps its size, which is that of the whole pictures that are judged.
+    # Faces at 128 px. The crop leaves 112 of them in the mean, at the full size again.
     "arcface": {
         "optimizer": "adamw", "lr": 5e-4, "weight_decay": 1e-4, "schedule": "cosine", "warmup_epochs": 3,
         "label_smoothing": 0.1, "balance": {"loss": 0.0, "sampling": 0.0}, "mixup": 0.0, "clip_norm": 1.0,
         "patience": 0, "epochs": 50, "batch_size": 64,
         "augment": [
-            {"RandomCrop": {"height": 112, "width": 112, "pad_if_needed": True}},
+            {"CropAndPad": {"percent": [-0.125, 0.0], "sample_independently": True, "keep_size": True, "p": 1.0}},
             FLIP,
             {"ColorJitter": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.0, "p": 1.0}},
             {"Rotate": {"limit": [-15, 15], "p": 1.0}},

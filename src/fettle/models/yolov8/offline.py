@@ -1,8 +1,8 @@
 """Ultralytics as a library: it asks nobody, sends nothing, installs nothing and leaves the process as it was.
 
 Its import looks up hosts, writes settings into the home folder, sets the number of OpenMP threads of every child
-process, replaces ``torch.save`` and PIL's ``Image.open`` and logs to stdout. All of that is undone here, so whoever needs it calls
-:func:`load` first.
+process, replaces ``torch.save`` and PIL's ``Image.open``, and logs to stdout. All of that is undone here, so whoever
+needs it calls :func:`load` first.
 """
 
 import contextlib
