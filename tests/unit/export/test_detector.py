@@ -12,6 +12,7 @@ from fettle.errors import OptimizeError
 from fettle.export import onnx as room
 from fettle.export.onnx import export_onnx
 from fettle.export.reference import suppress
+from fettle.hardware import passport
 from fettle.runtimes import open_engine
 from fettle.spec import DetectionConfig
 
@@ -121,6 +122,7 @@ def test_other_kernels_of_one_channel_stay_convolutions(architecture, tmp_path):
     assert [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node].count("Conv") == 2
 
 
+@pytest.mark.skipif(not passport().native_bf16, reason="this CPU has no bf16")
 def test_bfloat16_moves_no_box_by_more_than_it_must(file, images, tmp_path):
     """Decoding runs in float32, so what is left is the rounding of the network itself."""
     with open_engine("openvino", file, options={"HINT_BF16": "YES"}) as engine:
