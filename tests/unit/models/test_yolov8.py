@@ -175,7 +175,7 @@ def test_a_download_that_fails_is_a_sentence(tmp_path: Path, monkeypatch: pytest
 
 
 def test_importing_it_changes_nothing_in_the_process(tmp_path: Path) -> None:
-    """Its import would look up hosts, write into the home folder, and set threads, printing ``torch.save`` and ``Image.open``."""
+    """Its import would look up hosts, write into the home folder, and set threads, printing and functions of others."""
     script = """
         import os, socket
         import cv2, numpy, torch
