@@ -95,8 +95,9 @@ def test_weights_have_7_bits_where_products_of_8_overflow(
     largest = {layer: np.abs(weights).max() for layer, weights in integer_weights(made).items()}
     assert len(largest) >= 3
     reduced = {layer for layer, value in largest.items() if value <= 64}
-    # NNCF takes a bit from the first layer in any case.
-    assert reduced - {"stem.0/Conv"} == (set(largest) - {"stem.0/Conv"} if bits == 7 else set())
+    # NNCF takes a bit from the first layer in any case, and none from depthwise ones, which add nothing up.
+    told = {"onnxruntime": set(largest), "openvino": {"expand.0/Conv"}}[runtime]
+    assert reduced & told == (told if bits == 7 else set())
 
 
 def integer_weights(export) -> dict[str, np.ndarray]:

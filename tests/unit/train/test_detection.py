@@ -39,7 +39,7 @@ def run(dataset: Dataset, folder: Path, *, teacher: Any = None, distil: Any = No
 @pytest.fixture(scope="module")
 def learnt(scenes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[FitResult, Path]:
     folder = tmp_path_factory.mktemp("learnt")
-    return run(scenes, folder, epochs=12, batch_size=8), folder
+    return run(scenes, folder, epochs=60, batch_size=8), folder
 
 
 def test_it_learns_where_and_what(scenes: Dataset, learnt: tuple[FitResult, Path]) -> None:
