@@ -133,7 +133,7 @@ def test_the_preset_in_the_words_of_ultralytics() -> None:
         "close_mosaic": 10, "amp": False, "plots": False, "batch": 16, "nbs": 16,
     }  # fmt: skip
     assert {key: values[key] for key in expected} == expected
-    assert hyp(epochs=6).close_mosaic == 3
+    assert hyp(epochs=5).close_mosaic == 1
     assert hyp(warmup_epochs=0, warmup_share=0.1, epochs=20).warmup_epochs == 2
 
 

@@ -19,7 +19,7 @@ OPTIONS = frozenset(
 )  # fmt: skip
 OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
 SCHEDULES = {"cosine": True, "constant": False}
-MOSAIC_OFF = 0.5  # share of a short run that ends without mosaics; ten epochs of a long one
+MOSAIC_OFF = 0.2  # share of a short run that ends without mosaics; ten epochs of a long one
 MONITORS: Mapping[str, tuple[str, bool]] = {
     "map50_95": ("map50_95", True),
     "map50": ("map50", True),
