@@ -159,6 +159,7 @@ ANSWER = """
     from pathlib import Path
     import torch
     from fettle.models import load_model
+    torch.set_num_threads(int(sys.argv[3]))  # sums depend on how they are split
     model, _ = load_model(Path(sys.argv[1]))
     images = torch.linspace(0, 1, 2 * 3 * 64 * 64).view(2, 3, 64, 64)
     with torch.no_grad():
@@ -181,7 +182,8 @@ def test_detectors_survive_train_on_and_reload_in_a_new_process(family, options,
     assert (boxes.shape[2], scores.shape[2]) == (4, 3)
     assert len(list(result.model.train()(example))) == len(list(copy.deepcopy(model).train()(example)))
     save_model(tmp_path, result.model.eval(), replace(architecture, plan=read_plan(result.model)))
-    subprocess.run([sys.executable, "-c", dedent(ANSWER), tmp_path, tmp_path / "answer.pt"], check=True)
+    threads = str(torch.get_num_threads())
+    subprocess.run([sys.executable, "-c", dedent(ANSWER), tmp_path, tmp_path / "answer.pt", threads], check=True)
     again = torch.load(tmp_path / "answer.pt", weights_only=True)
     with torch.no_grad():
         expected = result.model(torch.linspace(0, 1, 2 * 3 * 64 * 64).view(2, 3, 64, 64))
