@@ -34,7 +34,8 @@ class Fitter(pl.LightningModule):
 
     def __init__(self, model: nn.Module, architecture: Architecture, objective: Objective, config: TrainConfig) -> None:
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last)
+        # Lightning keeps the mode that it finds, and a network that was loaded is in eval mode.
+        self.model = model.train().to(memory_format=torch.channels_last)
         self.objective, self.config = objective, config
         self.average = MovingAverage(self.model, config.ema) if config.ema else None
         for name in ("mean", "std"):

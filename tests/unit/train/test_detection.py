@@ -167,3 +167,15 @@ def test_suppression_keeps_the_best_of_an_image_and_leaves_others_alone() -> Non
             for i in range(2)]  # fmt: skip
     assert kept[0] == [(1.0, pytest.approx(0.9), 1), (20.0, pytest.approx(0.3), 1)], "agnostic: one of the two stays"
     assert kept[1] == [(0.0, pytest.approx(0.5), 0)]
+
+
+def test_a_network_that_comes_in_eval_mode_is_trained_all_the_same(scenes: Dataset, tmp_path: Path) -> None:
+    bare = Architecture("detect", "yolov5_resnet", scenes.classes, scenes.image_size, OPTIONS)
+    architecture = measured(bare, scenes.subset("train"))
+    model = build_model(architecture).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items() if name.endswith("running_mean")}
+    config = TrainConfig.model_validate({**SETTINGS, "ema": 0.0})
+    result = fit(model, architecture, scenes, config, folder=tmp_path)
+    assert len(result.history) == 1
+    after = result.model.state_dict()
+    assert all(not torch.equal(value, after[name]) for name, value in before.items())
