@@ -46,7 +46,7 @@ def draw(photo: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
         left, top, right, bottom = mark.box or (0, 0, *image.size)
         if mark.box:
             pencil.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=width)
-        room = image.width - width - pencil.textlength(mark.caption, font=font)
+        room = image.width - width - pencil.textbbox((0, 0), mark.caption, font=font)[2]
         corner = (max(0, min(left + width, room)), top + width)
         pencil.rectangle(pencil.textbbox(corner, mark.caption, font=font), fill=colour)
         pencil.text(corner, mark.caption, fill="white", font=font)
