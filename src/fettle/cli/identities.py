@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 from fettle.cli.options import AsJson, SpecFile, read_spec
-from fettle.cli.serving import Model, Wire, open_client
+from fettle.cli.serving import Endpoint, Model, Protocol, Wire, open_client
 
 GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="File of the gallery.")]
-Protocol = Annotated[Wire, typer.Option(help="How to ask.")]
-Endpoint = Annotated[str | None, typer.Option(help="HOST:PORT; by default that of `fettle serve`.")]
 GALLERY = Path("gallery.npz")
 
 

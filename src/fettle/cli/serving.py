@@ -28,6 +28,10 @@ class Wire(StrEnum):
     grpc = "grpc"
 
 
+Protocol = Annotated[Wire, typer.Option(help="How to ask.")]
+Endpoint = Annotated[str | None, typer.Option(help="HOST:PORT; by default that of `fettle serve`.")]
+
+
 def approve(
     run: Run,
     by: Annotated[str, typer.Option(help="Who approves.")],
@@ -105,8 +109,8 @@ def serve(
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
     model: Model = None,
-    protocol: Annotated[Wire, typer.Option(help="How to ask.")] = Wire.http,
-    endpoint: Annotated[str | None, typer.Option(help="HOST:PORT; by default that of `fettle serve`.")] = None,
+    protocol: Protocol = Wire.http,
+    endpoint: Endpoint = None,
     draw: Annotated[Path | None, typer.Option(help="Folder for copies with the answer drawn on them.")] = None,
     spec: SpecFile = None,
     as_json: AsJson = False,

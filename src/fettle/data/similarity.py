@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+FALSE_ACCEPTS = 0.01  # where the headline TAR is, and the threshold that is served
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,16 @@ class Verification:
     genuine: NDArray[np.float32]
     impostor: NDArray[np.float32]
 
+    @cached_property
+    def _falling(self) -> NDArray[np.float32]:
+        return np.asarray(-np.sort(-self.impostor))
+
     def threshold_at(self, false_accepts: float) -> float:
         """Return the lowest threshold that accepts at most the share ``false_accepts`` of the impostors."""
-        falling = -np.sort(-self.impostor)
-        allowed = int(false_accepts * len(falling))
-        if allowed >= len(falling):
+        allowed = int(false_accepts * len(self._falling))
+        if allowed >= len(self._falling):
             return -1.0
-        return float(np.nextafter(falling[allowed], np.float32(2)))
+        return float(np.nextafter(self._falling[allowed], np.float32(2)))
 
     def true_accepts(self, threshold: float) -> float:
         """Return the share of the genuine pairs that is accepted (TAR)."""
@@ -73,19 +77,22 @@ class Similarities:
         return np.asarray(counts[identity] - 1)
 
     @cached_property
-    def ranked(self) -> NDArray[np.bool_]:
-        """(N, N - 1): for each picture, whether the first, second, ... most similar other one is of its identity."""
+    def _others(self) -> NDArray[np.float32]:
+        """(N, N) the similarities, none of a picture to itself."""
         others = self.cosine.copy()
         np.fill_diagonal(others, -np.inf)
-        order = np.argsort(-others, axis=1, kind="stable")[:, :-1]
+        return others
+
+    @cached_property
+    def ranked(self) -> NDArray[np.bool_]:
+        """(N, N - 1): for each picture, whether the first, second, ... most similar other one is of its identity."""
+        order = np.argsort(-self._others, axis=1, kind="stable")[:, :-1]
         return np.asarray(self.labels[order] == self.labels[:, None])
 
     @cached_property
     def nearest(self) -> NDArray[np.int64]:
         """(N,) the most similar other picture."""
-        others = self.cosine.copy()
-        np.fill_diagonal(others, -np.inf)
-        return np.asarray(others.argmax(axis=1))
+        return np.asarray(self._others.argmax(axis=1))
 
     @property
     def queries(self) -> NDArray[np.bool_]:

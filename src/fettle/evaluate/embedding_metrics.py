@@ -8,16 +8,15 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from fettle.data.similarity import Similarities
+from fettle.data.similarity import FALSE_ACCEPTS, Similarities
 from fettle.evaluate.embedding import EmbeddingMetrics
-from fettle.evaluate.intervals import Interval, PairedDifference, paired_difference, resampled_difference
+from fettle.evaluate.intervals import Interval, PairedDifference, paired_difference, resampled_difference, tails
 from fettle.evaluate.outcomes import ImageOutcome, Score
 from fettle.evaluate.parity import Parity
 from fettle.evaluate.predictions import Arrays, Thresholds
 
 log = logging.getLogger("fettle")
 
-FALSE_ACCEPTS = 0.01  # where the headline TAR is, and the threshold that is served
 STRICT_FALSE_ACCEPTS = 0.001
 RANKS = 10
 ROC = np.geomspace(1e-4, 1, 41)
@@ -91,7 +90,7 @@ class EmbeddingOutcome:
     def tar(self, *, confidence: float) -> Score:
         """Return TAR at FAR .01, its interval by bootstrap over identities."""
         samples = self._resampled(self.accepted)
-        low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = np.quantile(samples, tails(confidence))
         basis = f"{int(self.accepted.sum())} of {len(self.accepted)} pairs of {len(np.unique(self.owners))} identities"
         return Score(Interval(float(self.accepted.mean()), float(low), float(high), confidence), basis)
 

@@ -13,8 +13,6 @@ from fettle.serve.client import Client
 from fettle.serve.description import Description
 from fettle.serve.predictions import Embedding
 
-SUFFIX = ".npz"
-
 
 @dataclass(frozen=True)
 class Match:

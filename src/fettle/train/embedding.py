@@ -11,13 +11,11 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from fettle.data.dataset import Dataset
-from fettle.data.similarity import Similarities
+from fettle.data.similarity import FALSE_ACCEPTS, Similarities
 from fettle.spec.train import ArcFaceConfig, TrainConfig
 from fettle.train.arcface import arcface_loss
 from fettle.train.objectives import VAL, Direction
 from fettle.train.regularize import Distillation
-
-FALSE_ACCEPTS = 0.01
 
 
 class VerificationScores(Metric):
