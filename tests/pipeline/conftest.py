@@ -91,10 +91,21 @@ def shell():
 
 
 @pytest.fixture(scope="session")
-def first(fettle, tmp_path_factory):
+def run_spec(fettle):
+    """Run a spec in a folder to its good end."""
+
+    def run(folder: Path, spec: str) -> Finished:
+        (folder / "fettle.yaml").write_text(spec)
+        done = fettle(folder, "run")
+        assert done.code == 0, done.stderr[-3000:]
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def first(run_spec, tmp_path_factory):
     """The finished run. A test may run more in its folder, and leaves what it found usable."""
     folder = tmp_path_factory.mktemp("pipeline")
-    (folder / "fettle.yaml").write_text(SPEC)
-    done = fettle(folder, "run")
-    assert done.code == 0, done.stderr[-3000:]
+    done = run_spec(folder, SPEC)
     return FirstRun(folder, done, (folder / "runs/tiny/latest").resolve())

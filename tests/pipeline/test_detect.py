@@ -20,11 +20,9 @@ serve: {max_batch: 4}
 
 
 @pytest.fixture(scope="module")
-def detected(fettle, tmp_path_factory):
+def detected(run_spec, tmp_path_factory):
     folder = tmp_path_factory.mktemp("detect")
-    (folder / "fettle.yaml").write_text(SPEC)
-    done = fettle(folder, "run")
-    assert done.code == 0, done.stderr[-3000:]
+    run_spec(folder, SPEC)
     return folder / "runs/tiny-detect/latest"
 
 

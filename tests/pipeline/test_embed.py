@@ -22,7 +22,7 @@ serve: {max_batch: 4}
 
 
 @pytest.fixture(scope="module")
-def embedded(fettle, tmp_path_factory):
+def embedded(run_spec, tmp_path_factory):
     folder = tmp_path_factory.mktemp("embed")
     generator = np.random.default_rng(0)
     for person in range(14):
@@ -31,9 +31,7 @@ def embedded(fettle, tmp_path_factory):
         for picture in range(6):
             pixels = colour + generator.normal(0, 12, (32, 32, 3))
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"people/p{person:02d}/{picture}.png")
-    (folder / "fettle.yaml").write_text(SPEC)
-    done = fettle(folder, "run")
-    assert done.code == 0, done.stderr[-3000:]
+    run_spec(folder, SPEC)
     return folder / "runs/tiny-embed/latest"
 
 
