@@ -1,5 +1,6 @@
 """Tiers: a test belongs to the folder that it lies in; fixtures that several tiers share."""
 
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import urllib3
 
 from fettle import card
 from fettle.data.boxes import Boxes, starts_of
+from fettle.export.ensemble import Member, combine
 from fettle.export.manifest import Export, Tensor, open_export
 from fettle.storage import Store, open_store
 
@@ -98,6 +100,22 @@ def linear_export(tmp_path_factory: pytest.TempPathFactory) -> ExportMaker:
                 input=Tensor("image", "uint8", (size, size, 3)),
                 outputs=(Tensor("probabilities", "float32", (len(classes),)),),
             ).save()
+        return open_export(path)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ensemble_export(tmp_path_factory: pytest.TempPathFactory, linear_export: ExportMaker) -> ExportMaker:
+    """Return a maker of ensembles of tiny exports, by their seeds; they vote in turn in either runtime."""
+
+    def make(*, weights: tuple[float, ...] = (0.5, 0.3, 0.2), **seeds: int) -> Export:
+        seeds = seeds or {"a": 1, "b": 2, "c": 3}
+        runtimes = itertools.cycle(("onnxruntime", "openvino"))
+        members = {name: Member(linear_export(seed=seed), next(runtimes)) for name, seed in seeds.items()}
+        path = tmp_path_factory.mktemp("export") / "default"
+        with card.create(path, kind="export", name="default", config={"seeds": seeds}) as draft:
+            combine(members, dict(zip(seeds, weights, strict=True)), draft.path, recipe="default").save()
         return open_export(path)
 
     return make

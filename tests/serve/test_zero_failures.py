@@ -70,6 +70,19 @@ def test_detectors_with_room_for_more_or_fewer_under_load(
     promote_and_roll_back(triton, publish, repository, exports, scenes.images, ("onnxruntime", "openvino"))
 
 
+def test_a_member_of_an_ensemble_is_replaced_under_load(
+    triton: LocalTriton,
+    publish: Callable[..., Promotion],
+    repository: Store,
+    ensemble_export: Maker,
+    images: np.ndarray,
+) -> None:
+    exports = [ensemble_export(a=1, b=2, c=3), ensemble_export(a=1, b=4, c=3)]
+    promote_and_roll_back(triton, publish, repository, exports, images, ("ensemble", "ensemble"))
+    described = triton.client("m").describe()
+    assert {name: each.version for name, each in described.members.items()} == {"a": "1", "b": "1", "c": "1"}
+
+
 def promote_and_roll_back(
     triton: LocalTriton,
     publish: Callable[..., Promotion],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,8 +20,8 @@ def save_predictions(folder: Path, *, test: Arrays, val: Arrays) -> None:
     np.savez(folder / PREDICTIONS, **arrays)
 
 
-def read_predictions(validation: Path) -> dict[str, np.ndarray]:
-    """Return the outputs on the test split by name (of a detector those of the full curve), and the truth.
+def read_predictions(validation: Path, *, split: Literal["test", "val"] = "test") -> dict[str, np.ndarray]:
+    """Return the outputs on a split by name (of a detector those of the full curve), and the truth.
 
     Raises:
         ArtifactError: If the file cannot be read.
@@ -29,6 +29,8 @@ def read_predictions(validation: Path) -> dict[str, np.ndarray]:
     file = validation / PREDICTIONS
     try:
         with np.load(file) as arrays:
-            return {name: arrays[name] for name in arrays.files if not name.startswith(VAL)}
+            of_val = {name: name.removeprefix(VAL) for name in arrays.files if name.startswith(VAL)}
+            of_test = {name: name for name in arrays.files if name not in of_val}
+            return {name: arrays[stored] for stored, name in (of_val if split == "val" else of_test).items()}
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise ArtifactError(f"{file} cannot be read ({error}): validate again.") from None

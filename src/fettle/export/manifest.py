@@ -11,9 +11,11 @@ from fettle.card import Artifact
 from fettle.errors import ArtifactError
 
 MANIFEST = "export.json"
-Format = Literal["onnx", "openvino", "tensorrt"]
+NO_MODEL = frozenset({MANIFEST, "card.json"})  # beside the files that a runtime needs
+Format = Literal["onnx", "openvino", "tensorrt", "ensemble"]
 # Format -> the file that a runtime opens; Triton's backends expect exactly these names.
-FILES: Mapping[str, str] = {"onnx": "model.onnx", "openvino": "model.xml", "tensorrt": "model.plan"}
+FILES: Mapping[str, str] = {"onnx": "model.onnx", "openvino": "model.xml", "tensorrt": "model.plan",
+                            "ensemble": "ensemble.json"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Export:
         input: The images, ``image`` uint8 (S, S, 3).
         outputs: For ``classify``: ``probabilities`` float32 (C,); for ``detect``, K being ``max_detections``:
             ``boxes`` float32 (K, 4), ``scores`` float32 (K,), ``labels`` int32 (K,), ``count`` int32 (1,); for
-            ``embed``: ``embedding`` float32 (D,), of length 1.
+            ``embed``: ``embedding`` float32 (D,), of length 1. An ensemble of M gives ``votes`` float32 (M, C) too.
         resize: How a photograph becomes square: ``squash``, ``crop`` or ``pad``.
         passport: For TensorRT, the device and version that the plan was built for, and how.
         thresholds: What :func:`fettle.export.set_thresholds` can change, by name: constants of a detector's graph, or
@@ -74,7 +76,11 @@ class Export:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that a runtime needs."""
-        return (self.file, self.file.with_suffix(".bin")) if self.format == "openvino" else (self.file,)
+        if self.format == "openvino":
+            return self.file, self.file.with_suffix(".bin")
+        if self.format == "ensemble":
+            return tuple(sorted(file for file in self.path.rglob("*") if file.is_file() and file.name not in NO_MODEL))
+        return (self.file,)
 
     @property
     def image_size(self) -> int:

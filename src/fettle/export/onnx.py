@@ -17,7 +17,7 @@ from fettle.export.served import Served, Tensors, find_head
 from fettle.export.tidy import tidy
 from fettle.models.architecture import Architecture
 from fettle.runtimes import open_engine
-from fettle.spec import DetectionConfig
+from fettle.spec import DetectionConfig, TtaConfig
 
 OPSET = 20
 MAX_BATCH = 1024
@@ -28,7 +28,12 @@ log = logging.getLogger("fettle")
 
 
 def export_onnx(
-    model: nn.Module, architecture: Architecture, file: Path, *, detections: DetectionConfig | None = None
+    model: nn.Module,
+    architecture: Architecture,
+    file: Path,
+    *,
+    detections: DetectionConfig | None = None,
+    tta: TtaConfig | None = None,
 ) -> None:
     """Write ``model`` as an ONNX file that takes uint8 images and gives the task's answers.
 
@@ -42,13 +47,14 @@ def export_onnx(
         architecture: Its task, input size and normalization.
         file: Where to write; the weights are inside the file.
         detections: For ``detect``: the thresholds; by default those of the spec.
+        tta: Views of the image whose answers are averaged.
 
     Raises:
         OptimizeError: If weights are not finite, or the graph cannot be made or answers differently.
     """
     head, config = find_head(architecture.task), detections or DetectionConfig()
     check_finite(model)
-    served = Served(copy.deepcopy(model).cpu().float(), architecture).eval()
+    served = Served(copy.deepcopy(model).cpu().float(), architecture, tta).eval()
     traced = tidy(_trace(served, architecture, head.traced))
     size = architecture.image_size
     with tempfile.TemporaryDirectory() as folder:

@@ -13,9 +13,10 @@ from fettle.export.manifest import Tensor
 from fettle.export.reference import suppress
 from fettle.export.suppression import CANDIDATES, READERS, add_suppression
 from fettle.export.thresholds import detection_outputs
+from fettle.export.views import MeanOfViews, UnitLength, Views
 from fettle.models.architecture import Architecture
 from fettle.models.families.arcface import DIMENSIONS
-from fettle.spec import DetectionConfig, VerificationConfig
+from fettle.spec import DetectionConfig, TtaConfig, VerificationConfig
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -31,6 +32,7 @@ class Head:
         finish: Appends to the graph what torch cannot trace.
         reference: The same in torch: outputs of ``module`` to the graph's.
         thresholds: What may be set after the export.
+        mean: (number of views) -> what averages the module's outputs over them; ``None`` where they have no mean.
     """
 
     module: Callable[[], nn.Module]
@@ -39,6 +41,7 @@ class Head:
     finish: Callable[[onnx.ModelProto, Architecture, DetectionConfig], onnx.ModelProto] = lambda model, *_: model
     reference: Callable[[Tensors, Architecture, DetectionConfig], Tensors] = lambda outputs, *_: outputs
     thresholds: Callable[[DetectionConfig], Mapping[str, float]] = lambda _: {}
+    mean: Callable[[int], nn.Module] | None = None
 
 
 def _probabilities(architecture: Architecture, _: DetectionConfig) -> tuple[Tensor, ...]:
@@ -51,8 +54,14 @@ def _embedding(architecture: Architecture, _: DetectionConfig) -> tuple[Tensor, 
 
 HEADS: Mapping[str, Head] = MappingProxyType(
     {
-        "classify": Head(lambda: nn.Softmax(dim=1), ("probabilities",), _probabilities),
-        "embed": Head(nn.Identity, ("embedding",), _embedding, thresholds=lambda _: VerificationConfig().model_dump()),
+        "classify": Head(lambda: nn.Softmax(dim=1), ("probabilities",), _probabilities, mean=MeanOfViews),
+        "embed": Head(
+            nn.Identity,
+            ("embedding",),
+            _embedding,
+            thresholds=lambda _: VerificationConfig().model_dump(),
+            mean=lambda views: nn.Sequential(MeanOfViews(views), UnitLength()),
+        ),
         "detect": Head(
             nn.Identity,
             CANDIDATES,
@@ -66,13 +75,20 @@ HEADS: Mapping[str, Head] = MappingProxyType(
 
 
 class Normalize(nn.Module):
-    """(N, S, S, 3) uint8 RGB to (N, 3, S, S) float32, each channel ``(pixel / 255 - mean) / std``."""
+    """(N, S, S, 3) uint8 RGB to (N, 3, S, S) float32, each channel ``(pixel / 255 - mean) / std``.
+
+    Args:
+        mean: Of each channel.
+        std: Of each channel.
+        views: What becomes of the pixels before: (N, 3, S, S) to as many, or more, images.
+    """
 
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], views: nn.Module | None = None) -> None:
         super().__init__()
+        self.views = views or nn.Identity()
         mean_, std_ = torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
         self.register_buffer("scale", 1 / (255 * std_))
         self.register_buffer("shift", -mean_ / std_)
@@ -81,17 +97,32 @@ class Normalize(nn.Module):
         # Cast first: TensorRT takes uint8 only at the graph's edge. Contiguous: with channels-last
         # strides the exporter writes average pooling as a gather.
         pixels = image.float().permute(0, 3, 1, 2).contiguous()
-        return pixels * self.scale + self.shift
+        return self.views(pixels) * self.scale + self.shift
 
 
 class Served(nn.Module):
-    """Pre-processing, network and what torch can trace of the task's head, as one module."""
+    """Pre-processing, network and what torch can trace of the task's head, as one module.
 
-    def __init__(self, model: nn.Module, architecture: Architecture) -> None:
+    Args:
+        model: The network.
+        architecture: Its task, input size and normalization.
+        tta: Views of the image whose answers are averaged.
+
+    Raises:
+        OptimizeError: If answers of the task have no mean.
+    """
+
+    def __init__(self, model: nn.Module, architecture: Architecture, tta: TtaConfig | None = None) -> None:
         super().__init__()
-        self.preprocess = Normalize(architecture.mean, architecture.std)
+        head = find_head(architecture.task)
+        views = Views(tta, image_size=architecture.image_size) if tta else None
+        self.preprocess = Normalize(architecture.mean, architecture.std, views)
         self.model = model
-        self.postprocess = find_head(architecture.task).module()
+        self.postprocess = head.module()
+        if tta:
+            if head.mean is None:
+                raise OptimizeError(f"Answers of task {architecture.task!r} have no mean over views: leave `tta` out.")
+            self.postprocess = nn.Sequential(self.postprocess, head.mean(len(tta.views)))
 
     def forward(self, image: torch.Tensor) -> Tensors:
         answer: torch.Tensor | Tensors = self.postprocess(self.model(self.preprocess(image)))

@@ -45,7 +45,9 @@ def set_thresholds(export: Export, folder: Path, **values: float) -> Export:
     config = _check(export, values) if values else None
     if not isinstance(config, DetectionConfig):
         for file in export.files:
-            shutil.copyfile(file, folder / file.name)
+            copy = folder / file.relative_to(export.path)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
         return replace(export, path=folder, thresholds={**export.thresholds, **values})
     result = replace(
         export,

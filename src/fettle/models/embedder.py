@@ -1,5 +1,6 @@
 """A network that maps a picture to a point on the unit sphere."""
 
+from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -48,6 +49,11 @@ class Embedder(nn.Module):
         """What depends on the number of identities."""
         return self.prototypes
 
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """What is also saved, and can be loaded, apart."""
+        return {"backbone": self.backbone, "head": self.head}
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode; the norms of frozen parts keep their statistics."""
         super().train(mode)
@@ -61,6 +67,39 @@ class Embedder(nn.Module):
     def cosines(self, embeddings: torch.Tensor) -> torch.Tensor:
         """(N, D) to the cosine similarity with each prototype, (N, C)."""
         return F.linear(embeddings, F.normalize(self.prototypes.weight))
+
+
+class CosineClassifier(nn.Module):
+    """An embedder with its prototypes: (N, 3, H, W) to logits (N, C), the scaled cosines to the classes' prototypes.
+
+    Args:
+        embedder: Network, head and prototypes.
+        scale: What cosines are multiplied by.
+    """
+
+    def __init__(self, embedder: Embedder, *, scale: float) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise SpecError(f"`model.options.scale` must be above 0, got {scale}.")
+        self.embedder, self.scale = embedder, scale
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """What is also saved, and can be loaded, apart."""
+        return self.embedder.parts
+
+    @property
+    def predictors(self) -> tuple[nn.Module, ...]:
+        """What gives the answer: pruning keeps its outputs."""
+        return self.embedder.predictors
+
+    @property
+    def class_layers(self) -> nn.Module:
+        """What depends on the number of classes."""
+        return self.embedder.class_layers
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.scale * self.embedder.cosines(self.embedder(images))
 
 
 def _features(backbone: nn.Module) -> int:

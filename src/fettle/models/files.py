@@ -1,5 +1,9 @@
-"""A model on disk: ``model.safetensors`` (weights) and ``model.json`` (architecture and pruning plan), no pickle."""
+"""A model on disk: ``model.safetensors`` (weights) and ``model.json`` (architecture and pruning plan), no pickle.
 
+An embedder's backbone and head also lie apart in ``checkpoints/``, as they were best and as they were last.
+"""
+
+import copy
 import json
 from pathlib import Path
 
@@ -11,7 +15,7 @@ from fettle.models.architecture import Architecture
 from fettle.models.registry import build_model
 from fettle.models.weights import WEIGHTS, read_weights
 
-ARCHITECTURE = "model.json"
+ARCHITECTURE, CHECKPOINTS = "model.json", "checkpoints"
 
 
 def save_model(folder: Path, model: nn.Module, architecture: Architecture) -> None:
@@ -25,9 +29,30 @@ def save_model(folder: Path, model: nn.Module, architecture: Architecture) -> No
     Raises:
         OSError: If the disk is full.
     """
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    _save(model, folder / WEIGHTS)
     (folder / ARCHITECTURE).write_text(json.dumps(architecture.to_json(), indent=1, sort_keys=True) + "\n")
+
+
+def save_parts(folder: Path, model: nn.Module, final: Path) -> None:
+    """Write the model's ``parts`` into ``folder/checkpoints/``; a model that has none writes nothing.
+
+    Args:
+        folder: An existing folder.
+        model: As it was best.
+        final: File with its state after the last epoch.
+    """
+    if not hasattr(model, "parts"):
+        return
+    (folder / CHECKPOINTS).mkdir()
+    last = copy.deepcopy(model)
+    last.load_state_dict(read_weights(final))
+    for epoch, network in {"best": model, "final": last}.items():
+        for name, part in network.parts.items():
+            _save(part, folder / CHECKPOINTS / f"{epoch}-{name}.safetensors")
+
+
+def _save(module: nn.Module, file: Path) -> None:
+    save_file({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}, file)
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Architecture]:

@@ -24,7 +24,7 @@ def make_prunable(model: nn.Module, architecture: Architecture) -> Prunable:
 def _split_c2f(model: nn.Module, architecture: Architecture) -> Prunable:
     from fettle.models.yolov8.network import split
 
-    split(model)  # type: ignore[arg-type]
+    split(getattr(model, "detector", model))
     return model, replace(architecture, options={**architecture.options, "split_c2f": True})
 
 

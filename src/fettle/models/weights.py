@@ -32,7 +32,7 @@ def load_weights(model: nn.Module, source: str) -> None:
     """Load the weights of ``source`` into ``model``, in place.
 
     The layers that depend on the number of classes may be of another one: they then keep their initialization, and the
-    log says so.
+    log says so. A file of one of the model's ``parts``, such as ``best-backbone.safetensors``, goes into that part.
 
     Args:
         model: Network of the architecture that the weights were saved from.
@@ -43,6 +43,10 @@ def load_weights(model: nn.Module, source: str) -> None:
         ArtifactError: If the file is corrupt or the artifact was altered.
     """
     state = read_weights(_file(Path(source)))
+    for name, part in getattr(model, "parts", {}).items():
+        if part.state_dict().keys() == state.keys():
+            log.info("%s has the %s alone: the rest starts from scratch.", source, name)
+            model = part
     own = model.state_dict()
     other_shape = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
     if own.keys() != state.keys() or not other_shape <= _classifier(model):

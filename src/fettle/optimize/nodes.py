@@ -9,7 +9,7 @@ from fettle.errors import OptimizeError
 
 # The module before the network (see fettle.export.served): two operations an image, and the resolution of pixels
 # hangs on them.
-BEFORE_THE_NETWORK = "preprocess/"
+BEFORE_THE_NETWORK = ("preprocess/", "preprocess.")
 WEIGHTED = frozenset(
     {
         *("Conv", "ConvTranspose", "Gemm", "MatMul"),  # ONNX

@@ -91,7 +91,7 @@ def file_digests(export: Export) -> dict[str, str]:
     for file in export.files:
         if not file.is_file():
             raise ArtifactError(f"{file} is missing: export the model again.")
-    return {file.name: digest_file(file) for file in export.files}
+    return {file.relative_to(export.path).as_posix(): digest_file(file) for file in export.files}
 
 
 def _sign(candidate: str, export: Export, runtime: str, *, by: str, reason: str) -> SignOff:

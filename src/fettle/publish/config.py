@@ -1,4 +1,4 @@
-"""``config.pbtxt`` from validated Python objects.
+"""``config.pbtxt`` of a model from validated Python objects.
 
 https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md
 """
@@ -6,7 +6,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/user_guide/mode
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf import text_format
@@ -20,6 +20,8 @@ from fettle.spec.serve import ServeConfig
 LABELS = "labels.txt"
 # Parameters of ours, which every backend ignores: what a client must know to send a photograph and to read the answer.
 TASK, CLASSES, RESIZE = "fettle.task", "fettle.classes", "fettle.resize"
+# Of an ensemble: its members in the order of their votes, ``{name: {model, version}}`` (JSON).
+MEMBERS = "fettle.members"
 # Of embeddings, which compare with those of the very same model alone.
 SIMILARITY, MODEL = "fettle.similarity", "fettle.model"
 # Outputs whose last axis runs over the classes: Triton's classification extension can name them from a label file.
@@ -94,25 +96,18 @@ class ModelConfig:
 
     def render(self) -> str:
         """Return the text of ``config.pbtxt``."""
-        message = pb.ModelConfig(
-            name=self.name,
-            backend=self.backend,
-            max_batch_size=self.max_batch,
-            default_model_filename=self.file,
-            version_policy=_policy(self.version),
-            input=[_tensor(tensor) for tensor in self.inputs],
-            output=[_tensor(tensor) for tensor in self.outputs],
-            dynamic_batching=pb.ModelDynamicBatching(
-                preferred_batch_size=self.preferred_batches, max_queue_delay_microseconds=self.queue_delay_us
-            ),
-            instance_group=[pb.ModelInstanceGroup(count=self.instances, kind=KINDS[self.device])],
-            model_warmup=[self._warmup(batch) for batch in self.warmup],
+        message = frame(self.name, self.version, self.inputs, self.outputs, self.max_batch, self.parameters)
+        message.MergeFrom(
+            pb.ModelConfig(
+                backend=self.backend,
+                default_model_filename=self.file,
+                dynamic_batching=pb.ModelDynamicBatching(
+                    preferred_batch_size=self.preferred_batches, max_queue_delay_microseconds=self.queue_delay_us
+                ),
+                instance_group=[pb.ModelInstanceGroup(count=self.instances, kind=KINDS[self.device])],
+                model_warmup=[self._warmup(batch) for batch in self.warmup],
+            )
         )
-        for output in message.output:
-            if output.name in BY_CLASS:  # a path below the model's folder: each version keeps its own labels
-                output.label_filename = f"{self.version}/{LABELS}"
-        for name, value in sorted(self.parameters.items()):
-            message.parameters[name].string_value = value
         if self.response_cache:
             message.response_cache.enable = True
         return str(text_format.MessageToString(message))
@@ -123,6 +118,30 @@ class ModelConfig:
             for tensor in self.inputs
         }
         return pb.ModelWarmup(name=f"batch-{batch}", batch_size=batch, inputs=inputs)
+
+
+def frame(
+    name: str,
+    version: int,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    max_batch: int,
+    parameters: Mapping[str, str],
+) -> "pb.ModelConfig":
+    """Return what the configurations of models and of ensembles share."""
+    message = pb.ModelConfig(
+        name=name,
+        max_batch_size=max_batch,
+        version_policy=_policy([version]),
+        input=[_tensor(tensor) for tensor in inputs],
+        output=[_tensor(tensor) for tensor in outputs],
+    )
+    for output in message.output:
+        if output.name in BY_CLASS:  # a path below the model's folder: each version keeps its own labels
+            output.label_filename = f"{version}/{LABELS}"
+    for key, value in sorted(parameters.items()):
+        message.parameters[key].string_value = value
+    return message
 
 
 def config_of(export: Export, runtime: str, *, name: str, version: int, serve: ServeConfig) -> ModelConfig:
@@ -169,21 +188,46 @@ def label_file(export: Export) -> bytes | None:
 
 
 def served_version(text: str, *, source: str) -> int:
-    """Return the version that the policy in a ``config.pbtxt`` names.
+    """Return the version that answers by the policy in a ``config.pbtxt``: of several that it names, the highest.
 
     Raises:
-        ArtifactError: If the text is none, or its policy names no single version.
+        ArtifactError: If the text is none, or its policy names no version.
+    """
+    versions = served_versions(text, source=source)
+    if not versions:
+        raise ArtifactError(
+            f"{source} names no version in its version policy: Fettle serves those that it names, write "
+            "`version_policy { specific { versions: [N] } }`, or use another model name."
+        )
+    return max(versions)
+
+
+def served_versions(text: str, *, source: str) -> tuple[int, ...]:
+    """Return all versions that the policy in a ``config.pbtxt`` names.
+
+    Raises:
+        ArtifactError: If the text is none.
+    """
+    return tuple(sorted(parse(text, source=source).version_policy.specific.versions))
+
+
+def with_versions(text: str, versions: Iterable[int], *, source: str) -> str:
+    """Return a ``config.pbtxt`` with another policy."""
+    message = parse(text, source=source)
+    message.version_policy.CopyFrom(_policy(versions))
+    return str(text_format.MessageToString(message))
+
+
+def parse(text: str, *, source: str) -> "pb.ModelConfig":
+    """Read a ``config.pbtxt``.
+
+    Raises:
+        ArtifactError: If the text is none.
     """
     try:
-        versions = list(text_format.Parse(text, pb.ModelConfig()).version_policy.specific.versions)
+        return text_format.Parse(text, pb.ModelConfig())
     except text_format.ParseError as error:
         raise ArtifactError(f"{source} is not a Triton configuration: {error}.") from None
-    if len(versions) != 1:
-        raise ArtifactError(
-            f"{source} names {versions or 'no version'} in its version policy: Fettle serves exactly one version, "
-            "write `version_policy { specific { versions: [N] } }`, or use another model name."
-        )
-    return int(versions[0])
 
 
 def check_name(name: str) -> str:
@@ -197,8 +241,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def _policy(version: int) -> "pb.ModelVersionPolicy":
-    return pb.ModelVersionPolicy(specific=pb.ModelVersionPolicy.Specific(versions=[version]))
+def _policy(versions: Iterable[int]) -> "pb.ModelVersionPolicy":
+    return pb.ModelVersionPolicy(specific=pb.ModelVersionPolicy.Specific(versions=sorted(versions)))
 
 
 def _tensor(tensor: Tensor) -> dict[str, object]:

@@ -1,39 +1,23 @@
 """Promotion: an approved export becomes a new version of a served model."""
 
 import contextlib
-import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from fettle.card import Card, read_card
 from fettle.evaluate.predictions import Thresholds
 from fettle.export import Export, set_thresholds
-from fettle.publish.approval import SignOff, check_sign_off, file_digests
-from fettle.publish.config import LABELS, check_name, config_of, label_file
-from fettle.publish.repository import (
-    CONFIG,
-    RECORD,
-    Event,
-    Live,
-    Record,
-    commit,
-    history,
-    log_event,
-    now,
-    read_live,
-    read_record,
-    verify_version,
-    versions,
-)
+from fettle.publish.approval import SignOff, check_sign_off
+from fettle.publish.config import check_name, config_of, label_file
+from fettle.publish.ensemble import ensemble_release, publish_members
+from fettle.publish.release import Release, publish, published_as
+from fettle.publish.repository import Event, Record, commit, history, log_event, read_live
+from fettle.publish.steps import Steps, hold, live_steps, pins, together
 from fettle.spec.serve import ServeConfig
-from fettle.storage import ConflictError, Store
-
-ATTEMPTS = 20
+from fettle.storage import Store
 
 
 @dataclass(frozen=True)
@@ -75,7 +59,9 @@ def promote(
 
     The sign-off is checked against the export's own files; then a copy gets the ``thresholds``. The version's number
     is claimed, its files are uploaded and read back; then one conditional write of ``config.pbtxt`` is the commit.
-    Until then, whatever happens, Triton serves what it served before. Triton notices at the next explicit load.
+    Until then, whatever happens, Triton serves what it served before. Triton notices at the next explicit load. The
+    members of an ensemble become models of their own, named ``<model_name>.<member>``; a new version of it names the
+    versions of its members that were judged together.
 
     Args:
         store: The model repository.
@@ -95,18 +81,23 @@ def promote(
     check_name(model_name)
     approved = check_sign_off(sign_off, export, runtime)
     with _with_thresholds(export, thresholds) as served:
-        candidate = _Candidate(served, runtime, model_name, config, approved, read_card(export.path))
+        card = read_card(export.path)
+        steps: Steps = {}
+        if served.format == "ensemble":
+            steps = publish_members(store, served, model_name, config, approved, card)
+            release = ensemble_release(served, model_name, steps, config, approved, card)
+        else:
+            release = _release(served, runtime, model_name, config, approved, card)
         live = read_live(store, model_name)
-        if live and (record := _served_already(store, candidate, live)):
-            return _promotion(store, candidate, record, created=False)
-        record = _claim(store, candidate, live)
-        _upload(store, candidate, record)
-        config_text = candidate.texts(record.version)[CONFIG].decode()
-    verify_version(store, record)
+        if live and (record := published_as(store, release, live.version)):
+            return _promotion(store, release, record, created=False)
+        record = publish(store, release, live)
     before = history(store, model_name)
-    commit(store, model_name, config_text, replacing=live)
+    hold(store, steps, beside=live_steps(store, model_name), by=approved.by)
+    text = together(store, model_name, {record.version, *pins(store, model_name)})
+    commit(store, model_name, text, replacing=live)
     log_event(store, model_name, Event(record.at, record.version, "promote", record.sign_off.by), before=before)
-    return _promotion(store, candidate, record, created=True)
+    return _promotion(store, release, record, created=True)
 
 
 @contextlib.contextmanager
@@ -119,74 +110,20 @@ def _with_thresholds(export: Export, thresholds: Thresholds) -> Iterator[Export]
         yield set_thresholds(export, Path(folder), **thresholds)
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """What is to be promoted, and what it will look like under a version's number; ``card`` is the export's."""
-
-    served: Export
-    runtime: str
-    name: str
-    config: ServeConfig
-    sign_off: SignOff
-    card: Card
-
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """Of the model's files."""
-        return file_digests(self.served)
-
-    def texts(self, version: int) -> dict[str, bytes]:
-        """Return the small files that go beside the model."""
-        config = config_of(self.served, self.runtime, name=self.name, version=version, serve=self.config)
-        labels = label_file(self.served)
-        return {CONFIG: config.render().encode(), **({} if labels is None else {LABELS: labels})}
-
-    def record(self, version: int, *, previous: int | None) -> Record:
-        texts = self.texts(version).items()
-        return Record(
-            model=self.name,
-            version=version,
-            runtime=self.runtime,
-            digests={name: "sha256:" + hashlib.sha256(data).hexdigest() for name, data in texts} | self.digests,
-            sign_off=self.sign_off,
-            at=now(),
-            previous=previous,
-            lineage=self.card.brief(),
-            thresholds=self.served.thresholds,
-        )
+def _release(export: Export, runtime: str, name: str, config: ServeConfig, sign_off: SignOff, card: Card) -> Release:
+    return Release(
+        name=name,
+        runtime=runtime,
+        files={file.name: file for file in export.files},
+        configure=lambda version: config_of(export, runtime, name=name, version=version, serve=config).render(),
+        labels=label_file(export),
+        sign_off=sign_off,
+        card=card,
+        thresholds=export.thresholds,
+    )
 
 
-def _served_already(store: Store, candidate: _Candidate, live: Live) -> Record | None:
-    """Return the live version's record if a promotion would only repeat it."""
-    if not store.exists(f"{candidate.name}/{live.version}/{RECORD}"):
-        return None
-    record = read_record(store, candidate.name, live.version)
-    return record if record.digests == candidate.record(live.version, previous=None).digests else None
-
-
-def _claim(store: Store, candidate: _Candidate, live: Live | None) -> Record:
-    """Take the next free number by writing its record: two promoters get one each."""
-    for _ in range(ATTEMPTS):
-        version = max(versions(store, candidate.name), default=0) + 1
-        record = candidate.record(version, previous=live.version if live else None)
-        try:
-            data = json.dumps(asdict(record), indent=1).encode() + b"\n"
-            store.write_if(f"{candidate.name}/{version}/{RECORD}", data, tag=None)
-        except ConflictError:
-            continue
-        return record
-    raise ConflictError(f"{candidate.name}: {ATTEMPTS} version numbers were taken by others. Try again later.")
-
-
-def _upload(store: Store, candidate: _Candidate, record: Record) -> None:
-    folder = f"{candidate.name}/{record.version}"
-    for file in candidate.served.files:
-        store.upload(file, f"{folder}/{file.name}")
-    for name, data in candidate.texts(record.version).items():
-        store.write(f"{folder}/{name}", data)
-
-
-def _promotion(store: Store, candidate: _Candidate, record: Record, *, created: bool) -> Promotion:
+def _promotion(store: Store, release: Release, record: Record, *, created: bool) -> Promotion:
     return Promotion(
         repository=store.url,
         model=record.model,
@@ -194,7 +131,7 @@ def _promotion(store: Store, candidate: _Candidate, record: Record, *, created: 
         runtime=record.runtime,
         digests=record.digests,
         sign_off=record.sign_off,
-        export=candidate.card.digest,
+        export=release.card.digest,
         created=created,
         previous=record.previous,
         thresholds=record.thresholds,

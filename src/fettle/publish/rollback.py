@@ -3,7 +3,6 @@
 from fettle.errors import StorageError
 from fettle.publish.config import check_name
 from fettle.publish.repository import (
-    CONFIG,
     Event,
     Live,
     commit,
@@ -14,6 +13,7 @@ from fettle.publish.repository import (
     read_record,
     verify_version,
 )
+from fettle.publish.steps import hold, live_steps, pins, together, version_steps
 from fettle.storage import Store
 
 
@@ -33,12 +33,19 @@ def rollback(store: Store, model_name: str, *, to: int | None = None, by: str = 
     target = _target(store, model_name, live) if to is None else to
     if target == live.version:
         raise StorageError(f"{model_name}: version {target} is live already.")
+    pinned = pins(store, model_name)
+    if max(pinned, default=0) > target:
+        raise StorageError(
+            f"{model_name}: an ensemble answers by version {max(pinned)}, and Triton gives the highest that it serves: "
+            "roll back the ensemble."
+        )
     before = history(store, model_name)
     if target not in {event.version for event in before}:
         promoted = ", ".join(str(version) for version in sorted({event.version for event in before}))
         raise StorageError(f"{model_name}: version {target} was never promoted; `to` may be one of {promoted}.")
     verify_version(store, read_record(store, model_name, target))
-    commit(store, model_name, store.read(f"{model_name}/{target}/{CONFIG}").decode(), replacing=live)
+    hold(store, version_steps(store, model_name, target), beside=live_steps(store, model_name), by=by)
+    commit(store, model_name, together(store, model_name, {target, *pinned}), replacing=live)
     log_event(store, model_name, Event(now(), target, "rollback", by), before=before)
     return target
 

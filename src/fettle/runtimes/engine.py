@@ -16,6 +16,7 @@ ENGINES: Mapping[str, str] = MappingProxyType(
         "onnxruntime": "fettle.runtimes.onnxruntime:OnnxRuntimeEngine",
         "openvino": "fettle.runtimes.openvino:OpenVinoEngine",
         "tensorrt": "fettle.runtimes.tensorrt:TensorRTEngine",
+        "ensemble": "fettle.runtimes.ensemble:EnsembleEngine",
     }
 )
 
@@ -64,8 +65,8 @@ def open_engine(
     """Load ``file`` into ``runtime``.
 
     Args:
-        runtime: ``onnxruntime``, ``openvino`` or ``tensorrt``.
-        file: ``model.onnx``, ``model.xml`` (its ``.bin`` beside it) or ``model.plan``.
+        runtime: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``ensemble``.
+        file: ``model.onnx``, ``model.xml`` (its ``.bin`` beside it), ``model.plan`` or ``ensemble.json``.
         threads: Threads that one call may use; by default the option's, else all cores.
         options: Parameters of Triton's backend of that name, as in ``config.pbtxt``.
 

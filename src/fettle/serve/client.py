@@ -11,7 +11,7 @@ import numpy as np
 import tritonclient.grpc
 import tritonclient.http
 from geventhttpclient.response import HTTPParseError
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
 from fettle.data.decode import UnreadableImageError, decode
 from fettle.data.resize import Placement, resize
@@ -70,11 +70,7 @@ class Client:
         Raises:
             ServeError: If the server cannot be reached, or has no such model.
         """
-        if self.protocol == "grpc":
-            raw = self._ask("get_model_config", self.model, as_json=True)["config"]
-        else:
-            raw = self._ask("get_model_config", self.model)
-        described = Description.read(raw)
+        described = Description.read(self._config())
         if described.by_class and not described.classes:
             return replace(described, classes=self._ask_classes(described, described.by_class))
         return described
@@ -90,6 +86,15 @@ class Client:
             ServeError: If the server cannot be reached, or refuses.
         """
         return self._infer(images, version=version)
+
+    def probe(self) -> str:
+        """Ask for the answer to blank inputs, whatever they are, and return the version that gave it.
+
+        Raises:
+            ServeError: If none does.
+        """
+        inputs = self._config()["input"]
+        return self._ask_for({each["name"]: _blank(each) for each in inputs}, version="").version
 
     def predict(self, photos: Sequence[np.ndarray] | np.ndarray) -> tuple[Prediction, ...]:
         """Say what the model sees on photographs (H, W, 3) uint8 RGB, upright, of any and of mixed sizes.
@@ -128,7 +133,7 @@ class Client:
         read, size = find_reader(served.task, self.model), served.image_shape[0]
         squares = np.stack([resize(photo, size, served.resize) for photo in photos])
         answer = self._infer(squares, version=served.version)
-        source = Source(self.model, answer.version, served.classes)
+        source = Source(self.model, answer.version, served.classes, served.members)
         predictions = []
         for row, photo in enumerate(photos):
             height, width = photo.shape[:2]
@@ -145,13 +150,24 @@ class Client:
         names = {int(index): (name[0] if name else index) for _, index, *name in fields}
         return tuple(names[index] for index in sorted(names))
 
+    def _config(self) -> dict[str, Any]:
+        if self.protocol == "grpc":
+            return self._ask("get_model_config", self.model, as_json=True)["config"]  # type: ignore[no-any-return]
+        return self._ask("get_model_config", self.model)  # type: ignore[no-any-return]
+
     def _infer(self, images: np.ndarray, *, version: str, outputs: Sequence[Any] | None = None) -> Answer:
-        tensor = self._module.InferInput("image", list(images.shape), "UINT8")
-        try:
-            tensor.set_data_from_numpy(np.ascontiguousarray(images))
-        except InferenceServerException as error:
-            raise ServeError(f"`images` must be uint8, got {images.dtype} ({error.message()}).") from None
-        result = self._ask("infer", self.model, [tensor], model_version=version, outputs=outputs)
+        if images.dtype != np.uint8:
+            raise ServeError(f"`images` must be uint8, got {images.dtype}.")
+        return self._ask_for({"image": images}, version=version, outputs=outputs)
+
+    def _ask_for(
+        self, arrays: Mapping[str, np.ndarray], *, version: str, outputs: Sequence[Any] | None = None
+    ) -> Answer:
+        tensors = []
+        for name, array in arrays.items():
+            tensor = self._module.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+            tensors.append(tensor.set_data_from_numpy(np.ascontiguousarray(array)))
+        result = self._ask("infer", self.model, tensors, model_version=version, outputs=outputs)
         response = result.get_response()
         if self.protocol == "grpc":
             names, found = [output.name for output in response.outputs], response.model_version
@@ -171,6 +187,12 @@ class Client:
                 f"No Triton answers at {self.endpoint} ({error}): start one with `fettle serve`, "
                 "or correct the endpoint."
             ) from None
+
+
+def _blank(described: Mapping[str, Any]) -> np.ndarray:
+    """Return zeros for an input of a model's configuration, a batch of one."""
+    shape = (1, *(int(size) for size in described["dims"]))
+    return np.zeros(shape, triton_to_np_dtype(str(described["data_type"]).removeprefix("TYPE_")))
 
 
 def _pixels(path: Path) -> np.ndarray:

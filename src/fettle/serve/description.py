@@ -2,10 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-from fettle.publish.config import BY_CLASS, CLASSES, MODEL, RESIZE, SIMILARITY, TASK
+from fettle.publish.config import BY_CLASS, CLASSES, MEMBERS, MODEL, RESIZE, SIMILARITY, TASK
+
+
+@dataclass(frozen=True)
+class Member:
+    """Who votes in an ensemble."""
+
+    model: str
+    version: str
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,7 @@ class Description:
         by_class: Output that runs over the classes, if there is one.
         similarity: Of embeddings: from which on two are of one identity.
         model: Of embeddings: digest of the model's files.
+        members: Of an ensemble: the model and version of each member, in the order of their votes.
     """
 
     version: str
@@ -33,6 +42,7 @@ class Description:
     by_class: str | None = None
     similarity: float | None = None
     model: str = ""
+    members: Mapping[str, Member] = field(default_factory=dict)
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Self:
@@ -54,6 +64,10 @@ class Description:
             by_class=by_class,
             similarity=float(parameters[SIMILARITY]) if SIMILARITY in parameters else None,
             model=parameters.get(MODEL, ""),
+            members={
+                name: Member(each["model"], str(each["version"]))
+                for name, each in json.loads(parameters.get(MEMBERS, "{}")).items()
+            },
         )
 
 

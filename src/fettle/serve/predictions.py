@@ -1,7 +1,7 @@
 """What a model says of a photograph, task by task: from the arrays of an answer to names and pixels."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from fettle.data.resize import Placement
 from fettle.errors import ServeError
+from fettle.serve.description import Member
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,24 @@ class Prediction(Protocol):
 
 
 @dataclass(frozen=True)
+class Vote:
+    """What a member of an ensemble says: its model and version, and its ``probabilities`` by label."""
+
+    model: str
+    version: str
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Classification:
-    """One label for a photograph; ``probabilities`` by label."""
+    """One label for a photograph; ``probabilities`` by label, and of an ensemble the ``votes`` of its members."""
 
     label: str
     probability: float
     probabilities: Mapping[str, float]
     model: str
     version: str
+    votes: Mapping[str, Vote] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
@@ -66,7 +77,10 @@ class Classification:
         return (Mark(self.label, f"{self.label} {self.probability:.1%}"),)
 
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        found = asdict(self)
+        if not self.votes:
+            del found["votes"]
+        return found
 
 
 @dataclass(frozen=True)
@@ -148,11 +162,12 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Source:
-    """Who answered: the model, its version and its class names by index."""
+    """Who answered: the model, its version, its class names by index, and the members of an ensemble."""
 
     model: str
     version: str
     classes: tuple[str, ...]
+    members: Mapping[str, Member] = field(default_factory=dict)
 
 
 Outputs = Mapping[str, np.ndarray]
@@ -160,11 +175,17 @@ Reader = Callable[[Outputs, Placement, Source], Prediction]
 
 
 def read_classification(outputs: Outputs, placement: Placement, source: Source) -> Classification:
-    """Read ``probabilities`` (C,)."""
+    """Read ``probabilities`` (C,), and of an ensemble ``votes`` (M, C)."""
     del placement
     probabilities = dict(zip(source.classes, outputs["probabilities"].tolist(), strict=True))
     label = max(probabilities, key=probabilities.__getitem__)
-    return Classification(label, probabilities[label], probabilities, source.model, source.version)
+    votes = {
+        name: Vote(member.model, member.version, dict(zip(source.classes, vote, strict=True)))
+        for (name, member), vote in zip(
+            source.members.items(), outputs.get("votes", np.empty((0, 0))).tolist(), strict=True
+        )
+    }
+    return Classification(label, probabilities[label], probabilities, source.model, source.version, votes)
 
 
 def read_detections(outputs: Outputs, placement: Placement, source: Source) -> Detections:

@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from fettle.errors import ServeError
+from fettle.publish.steps import live_steps
 from fettle.serve.client import UNREACHABLE, Client, Protocol
 from fettle.serve.environment import find_triton, triton_url
 from fettle.serve.ports import LOOPBACK, choose_ports
 from fettle.serve.process import ServerProcess
+from fettle.storage import open_store
 
 log = logging.getLogger("fettle")
 RESTRICTED = "model-repository,shared-memory,logging,trace"
@@ -100,11 +101,14 @@ class LocalTriton:
     def load(self, model: str) -> str:
         """Load what the repository's configuration names, prove it by an inference, return the version.
 
-        The version that was served before goes on answering until the new one is ready. A failed load leaves it.
+        The version that was served before goes on answering until the new one is ready. A failed load leaves it. The
+        models of an ensemble are loaded first.
 
         Raises:
             ServeError: If the model cannot be loaded, or is loaded but does not answer.
         """
+        for step in live_steps(open_store(self.repository, environ=self._environ), model):
+            self._control("load_model", step)
         self._control("load_model", model)
         return self.probe(model)
 
@@ -121,7 +125,7 @@ class LocalTriton:
         """
         self.check()
         with self.client(model) as client:
-            return client.infer(np.zeros((1, *client.describe().image_shape), np.uint8)).version
+            return client.probe()
 
     def check(self) -> None:
         """Raise :class:`ServeError` with the last words of a server that has died."""

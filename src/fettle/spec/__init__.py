@@ -3,6 +3,7 @@
 from fettle.spec.base import SPLITS, Precision, RuntimeName, Section, Split, Task
 from fettle.spec.dataset import DatasetConfig, SplitConfig
 from fettle.spec.detections import DetectionConfig
+from fettle.spec.ensemble import EnsembleConfig, MemberConfig
 from fettle.spec.gates import BenchmarkConfig, GateConfig
 from fettle.spec.load import load_spec, resolve_spec
 from fettle.spec.model import ModelConfig
@@ -13,6 +14,7 @@ from fettle.spec.recipes import (
     Recipe,
     RecipeStep,
     TensorRTConfig,
+    TtaConfig,
 )
 from fettle.spec.serve import ProfileName, ServeConfig
 from fettle.spec.spec import Spec
@@ -28,8 +30,10 @@ __all__ = [
     "DetectionConfig",
     "DetectionLossConfig",
     "DistilConfig",
+    "EnsembleConfig",
     "FinetuneConfig",
     "GateConfig",
+    "MemberConfig",
     "ModelConfig",
     "Precision",
     "ProfileName",
@@ -47,6 +51,7 @@ __all__ = [
     "Task",
     "TensorRTConfig",
     "TrainConfig",
+    "TtaConfig",
     "TuneConfig",
     "VerificationConfig",
     "load_spec",

@@ -89,4 +89,15 @@ FAMILY_PRESETS: Mapping[tuple[str, str], str] = {
     ("detect", "yolov8"): "yolov8",
     ("detect", "yolov5_resnet"): "yolov5",
     ("embed", "arcface"): "arcface",
+    ("classify", "yolov8"): "yolov8",
+    ("classify", "yolov5_resnet"): "yolov5",
+    ("classify", "arcface"): "arcface",
 }
+
+
+def with_family_preset(values: Any, *, task: str) -> Any:
+    """Return a section with ``model`` and ``train``, as written, with the preset that its family brings."""
+    if not isinstance(values, dict) or not all(isinstance(values.get(key, {}), dict) for key in ("model", "train")):
+        return values
+    preset = FAMILY_PRESETS.get((task, str(values.get("model", {}).get("family"))))
+    return {**values, "train": {"preset": preset, **values.get("train", {})}} if preset else values

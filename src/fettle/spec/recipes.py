@@ -1,6 +1,8 @@
 """``recipes``: named paths of optimization steps; each path ends in one candidate a runtime."""
 
 import re
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -38,6 +40,23 @@ class FinetuneConfig(Section):
     """Peak learning rate."""
     distil: DistilConfig | None = DistilConfig()
     """Learn from the unpruned parent too; ``null`` switches it off. Detectors learn from the boxes alone."""
+
+
+View = Literal["plain", "flip", "rotate_left", "rotate_right", "contrast_up", "contrast_down"]
+
+
+class TtaConfig(Section):
+    """Test-time augmentation, compiled into the graph: one request, one answer, the mean over fixed views.
+
+    It costs as many passes as there are views, and stays only if the accuracy that it brings is more than chance.
+    """
+
+    views: list[View] = Field(["plain", "flip", "rotate_left", "rotate_right", "contrast_up"], min_length=2)
+    """What the network sees of each image; by default of embeddings ``plain`` and ``flip``."""
+    degrees: float = Field(8.0, gt=0, le=45)
+    """Angle of the turns."""
+    jitter: float = Field(0.2, gt=0, lt=1)
+    """Change of contrast."""
 
 
 class QuantizeConfig(Section):
@@ -88,6 +107,8 @@ class RecipeStep(Section):
     """Remove channels."""
     finetune: FinetuneConfig | None = None
     """Train on, after pruning."""
+    tta: TtaConfig | None = None
+    """Average over views of the image, for classifiers and embeddings; after training, before lower precision."""
     quantize: QuantizeConfig | None = None
     """Lower the precision of the export; a recipe's last step."""
     tensorrt: TensorRTConfig | None = None
@@ -106,7 +127,7 @@ class RecipeStep(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if len(self._given()) != 1:
-            raise ValueError("a recipe step is one of prune, finetune, quantize, tensorrt")
+            raise ValueError(f"a recipe step is one of {', '.join(type(self).model_fields)}")
         return self
 
     def _given(self) -> list[str]:
@@ -125,6 +146,8 @@ class RecipeStep(Section):
 
 Recipe = list[RecipeStep]
 TORCH_STEPS = ("prune", "finetune")
+# How far on the way to a served file a step is: none may follow one that is further, or another of the last two kinds.
+STAGES: Mapping[str, int] = {"prune": 0, "finetune": 0, "tta": 1, "quantize": 2, "tensorrt": 2}
 DISTILLED = frozenset({"classify", "embed"})  # tasks whose fine-tuning can learn from a teacher's outputs
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -154,6 +177,18 @@ def _untaught(name: str, step: Any) -> Any:
     return {**step, "finetune": {**settings, "distil": None}}
 
 
+def check_recipes(recipes: Mapping[str, Recipe]) -> None:
+    """Refuse recipes that cannot work.
+
+    Raises:
+        ValueError: See :func:`check_recipe`; also if one bears the baseline's name.
+    """
+    for name, recipe in recipes.items():
+        check_recipe(name, recipe)
+    if "baseline" in recipes:
+        raise ValueError("recipes: the name baseline is taken by the unoptimized model")
+
+
 def check_recipe(name: str, recipe: Recipe) -> None:
     """Refuse an order of steps that cannot work.
 
@@ -164,8 +199,9 @@ def check_recipe(name: str, recipe: Recipe) -> None:
         raise ValueError(f"recipe {name!r} must be named in lower-case letters, digits and dashes")
     if not recipe:
         raise ValueError(f"recipe {name!r} has no step: the baseline is always there, remove it")
-    exported = False
-    for step in recipe:
-        if exported:
-            raise ValueError(f"recipe {name!r}: {step.kind} cannot follow quantize or tensorrt, which must come last")
-        exported = step.kind not in TORCH_STEPS
+    for before, step in pairwise(recipe):
+        if STAGES[step.kind] < STAGES[before.kind] or STAGES[step.kind] == STAGES[before.kind] > 0:
+            raise ValueError(
+                f"recipe {name!r}: {step.kind} cannot follow {before.kind}; the order is prune and finetune, tta, then "
+                "quantize or tensorrt"
+            )

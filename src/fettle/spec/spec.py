@@ -7,10 +7,11 @@ from pydantic import Field, model_validator
 from fettle.spec.base import RuntimeName, Section, Task
 from fettle.spec.dataset import DatasetConfig
 from fettle.spec.detections import DetectionConfig
+from fettle.spec.ensemble import EnsembleConfig, MemberConfig, check_members
 from fettle.spec.gates import BenchmarkConfig, GateConfig
 from fettle.spec.model import ModelConfig
-from fettle.spec.presets import FAMILY_PRESETS
-from fettle.spec.recipes import DISTILLED, Recipe, check_recipe, without_distillation
+from fettle.spec.presets import with_family_preset
+from fettle.spec.recipes import DISTILLED, Recipe, check_recipes, without_distillation
 from fettle.spec.serve import ServeConfig
 from fettle.spec.train import TrainConfig
 from fettle.spec.tune import TuneConfig
@@ -31,6 +32,11 @@ class Spec(Section):
     """The network."""
     train: TrainConfig = TrainConfig()
     """How it is fitted."""
+    members: dict[str, MemberConfig] = {}
+    """Classifiers that vote (``fettle ensemble``). With members, ``model``, ``train`` and ``recipes`` are those of a
+    single network that learns from the vote."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """How members vote."""
     detections: DetectionConfig = DetectionConfig()
     """For ``detect``: what the served model answers."""
     tune: TuneConfig = TuneConfig()
@@ -50,12 +56,23 @@ class Spec(Section):
     @classmethod
     def _start_from_the_family(cls, values: Any) -> Any:
         """A family of detectors or embeddings brings its preset."""
-        if not isinstance(values, dict) or not all(isinstance(values.get(key, {}), dict) for key in ("model", "train")):
+        task = values.get("task", "classify") if isinstance(values, dict) else ""
+        return with_family_preset(values, task=str(task))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_image_for_all(cls, values: Any) -> Any:
+        """Members take the image size of the whole."""
+        if not isinstance(values, dict) or not isinstance(members := values.get("members"), dict):
             return values
-        family = str(values.get("task")), str(values.get("model", {}).get("family"))
-        if family not in FAMILY_PRESETS:
-            return values
-        return {**values, "train": {"preset": FAMILY_PRESETS[family], **values.get("train", {})}}
+        size = {"image_size": values["model"]["image_size"]} if "image_size" in (values.get("model") or {}) else {}
+        sized = {
+            name: {**member, "model": {**size, **member.get("model", {})}}
+            if isinstance(member, dict) and isinstance(member.get("model", {}), dict)
+            else member
+            for name, member in members.items()
+        }
+        return {**values, "members": sized}
 
     @model_validator(mode="before")
     @classmethod
@@ -66,8 +83,18 @@ class Spec(Section):
 
     @model_validator(mode="after")
     def _recipes_make_sense(self) -> Self:
-        for name, recipe in self.recipes.items():
-            check_recipe(name, recipe)
-        if "baseline" in self.recipes:
-            raise ValueError("recipes: the name baseline is taken by the unoptimized model")
+        check_recipes(self.recipes)
+        averaged = next((name for name, recipe in self.recipes.items() if any(step.tta for step in recipe)), None)
+        if averaged and self.task == "detect":
+            raise ValueError(f"recipe {averaged!r}: tta is for classifiers and embeddings, boxes have no mean")
+        return self
+
+    @model_validator(mode="after")
+    def _members_can_vote(self) -> Self:
+        if self.members and self.task != "classify":
+            raise ValueError(f"members: classifiers vote, and the task is {self.task}")
+        check_members(self.members, self.ensemble, self.model.image_size)
+        for name, member in self.members.items():
+            if member.voting_runtime not in self.runtimes:
+                raise ValueError(f"members.{name}.votes: {member.voting_runtime} is not among runtimes")
         return self

@@ -8,12 +8,20 @@ from fettle.export import Export, Tensor
 from fettle.export.onnx import INPUT, export_onnx
 from fettle.export.served import find_head
 from fettle.models import Architecture, load_model
-from fettle.spec import DetectionConfig
+from fettle.spec import DetectionConfig, TtaConfig
 
 DETECTIONS = DetectionConfig()
 
 
-def export(model: Path, out: Path, *, dataset: Path, recipe: str, detections: DetectionConfig = DETECTIONS) -> Artifact:
+def export(
+    model: Path,
+    out: Path,
+    *,
+    dataset: Path,
+    recipe: str,
+    detections: DetectionConfig = DETECTIONS,
+    tta: TtaConfig | None = None,
+) -> Artifact:
     """Export ``model`` to ONNX, pre- and post-processing inside.
 
     Args:
@@ -22,6 +30,7 @@ def export(model: Path, out: Path, *, dataset: Path, recipe: str, detections: De
         dataset: ``dataset`` artifact that it was trained on; how its images became square is recorded.
         recipe: Name of the recipe, such as ``baseline``.
         detections: For detectors: thresholds and suppression inside the graph.
+        tta: Views of the image whose answers are averaged, inside the graph.
 
     Raises:
         ArtifactError: If an input is missing or altered.
@@ -30,10 +39,10 @@ def export(model: Path, out: Path, *, dataset: Path, recipe: str, detections: De
     source, data = Artifact.open(model, kind="model"), card.read_card(dataset)
     network, architecture = load_model(model)
     resize = data.config.get("dataset", {}).get("resize", "squash")
-    config = {"recipe": recipe, "resize": resize}
+    config = {"recipe": recipe, "resize": resize} | ({"tta": tta.to_json()} if tta else {})
     with card.create(out, kind="export", name=recipe, config=config, parents={"model": source.card}) as draft:
         manifest = describe(draft.path, architecture, recipe=recipe, resize=resize, detections=detections)
-        export_onnx(network, architecture, manifest.file, detections=detections)
+        export_onnx(network, architecture, manifest.file, detections=detections, tta=tta)
         manifest.save()
         draft.summary.update(precision=manifest.precision, megabytes=round(manifest.file.stat().st_size / 1e6, 3))
     return Artifact.open(out, kind="export")

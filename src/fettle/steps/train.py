@@ -13,9 +13,10 @@ from fettle.card import Artifact, Card, digest_file
 from fettle.data.dataset import Dataset, open_dataset
 from fettle.errors import SpecError
 from fettle.models.architecture import Architecture
-from fettle.models.files import save_model
+from fettle.models.files import save_model, save_parts
 from fettle.models.registry import build_model, find_family, measured
 from fettle.spec import ModelConfig, Task, TrainConfig
+from fettle.train.files import FINAL
 from fettle.train.result import HISTORY, FitResult
 from fettle.train.trainers import find_trainer
 from fettle.tune.results import OVERRIDES
@@ -101,6 +102,7 @@ def write_model(
     """Write a ``model`` artifact of what was fitted, then remove ``work``."""
     with card.create(out, kind="model", name=architecture.family, config=config, parents=parents) as draft:
         save_model(draft.path, result.model, architecture)
+        save_parts(draft.path, result.model, work / FINAL)
         shutil.copy(work / HISTORY, draft.path)
         shutil.copytree(work / "log", draft.path / "log")
         draft.summary.update(

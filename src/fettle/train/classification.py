@@ -19,7 +19,9 @@ from torchmetrics.classification import (
 )
 
 from fettle.data.dataset import Dataset
+from fettle.models.embedder import CosineClassifier
 from fettle.spec.train import TrainConfig
+from fettle.train.arcface import arcface_logits
 from fettle.train.objectives import PROBE, VAL, Direction
 from fettle.train.regularize import Distillation, mixup
 
@@ -75,7 +77,10 @@ def classification_metrics(classes: int) -> MetricCollection:
 
 
 class Classification(nn.Module):
-    """Soft cross-entropy, MixUp, and a teacher if there is one; accuracy is measured on training images too."""
+    """Soft cross-entropy, MixUp, and a teacher if there is one; accuracy is measured on training images too.
+
+    A classifier by cosines is trained with ArcFace's margin.
+    """
 
     monitors: Mapping[str, Direction] = MappingProxyType(
         {"macro_f1": "max", "accuracy": "max", "precision": "max", "recall": "max", "auroc": "max", "loss": "min"}
@@ -87,10 +92,17 @@ class Classification(nn.Module):
     probes = True
 
     def __init__(
-        self, criterion: SoftCrossEntropy, classes: int, *, mixup: float, distillation: Distillation | None
+        self,
+        criterion: SoftCrossEntropy,
+        classes: int,
+        *,
+        mixup: float,
+        margin: float,
+        distillation: Distillation | None,
     ) -> None:
         super().__init__()
-        self.criterion, self.classes, self.mixup, self.distillation = criterion, classes, mixup, distillation
+        self.criterion, self.classes, self.distillation = criterion, classes, distillation
+        self.mixup, self.margin = mixup, margin
         self.metrics = nn.ModuleList(classification_metrics(classes) for _ in (VAL, PROBE))
         self.val_loss = MeanMetric()
 
@@ -99,10 +111,15 @@ class Classification(nn.Module):
         if self.mixup > 0:
             images, targets = mixup(images, targets, self.mixup)
         outputs = model(images)
-        loss = self.criterion(outputs, targets)
+        loss = self.criterion(self._harder(model, outputs, targets), targets)
         if self.distillation is not None:
             loss = self.distillation(loss, images, outputs)
         return loss, ()
+
+    def _harder(self, model: nn.Module, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if not isinstance(model, CosineClassifier):
+            return outputs
+        return arcface_logits(outputs.float() / model.scale, targets, margin=self.margin, scale=model.scale)
 
     def reset(self) -> None:
         for metric in (*self._metrics, self.val_loss):
@@ -131,4 +148,6 @@ class Classification(nn.Module):
 def make(dataset: Dataset, config: TrainConfig, distillation: Distillation | None) -> Classification:
     """Return the objective; see :func:`fettle.train.objectives.make_objective`."""
     criterion = classification_loss(config, dataset.class_weights)
-    return Classification(criterion, len(dataset.classes), mixup=config.mixup, distillation=distillation)
+    return Classification(
+        criterion, len(dataset.classes), mixup=config.mixup, margin=config.arcface.margin, distillation=distillation
+    )

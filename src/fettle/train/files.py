@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from fettle.errors import TrainError
 
-LAST, BEST, RUN = "last.ckpt", "best.safetensors", "run.json"
+LAST, BEST, FINAL, RUN = "last.ckpt", "best.safetensors", "final.safetensors", "run.json"
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:

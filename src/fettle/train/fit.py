@@ -14,7 +14,7 @@ from fettle.models.architecture import Architecture
 from fettle.models.weights import read_weights
 from fettle.spec.train import DistilConfig, TrainConfig
 from fettle.train.batches import Batches
-from fettle.train.files import BEST, LAST
+from fettle.train.files import BEST, FINAL, LAST, save_weights
 from fettle.train.module import Fitter
 from fettle.train.objectives import Objective, make_objective
 from fettle.train.precision import choose_precision
@@ -76,6 +76,7 @@ def fit(
     )
     fitter = Fitter(model, architecture, objective, config)
     _run(fitter, Batches(dataset, config, probes=objective.probes), recorder, folder)
+    save_weights(folder / FINAL, fitter.kept)
     model.load_state_dict(read_weights(folder / BEST))
     return FitResult(
         model=model.to("cpu").eval(),

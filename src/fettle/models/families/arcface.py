@@ -1,4 +1,7 @@
-"""``arcface``: embeddings of faces, or of anything else that has an identity, on any network of timm."""
+"""``arcface``: embeddings of faces, or of anything else that has an identity, on any network of timm.
+
+For ``classify`` it answers by the cosines to the classes' prototypes.
+"""
 
 from typing import Any
 
@@ -7,6 +10,7 @@ from torch import nn
 from fettle.models.registry import register
 
 DIMENSIONS = 512
+SCALE = 30.0
 
 
 @register("arcface", task="embed")
@@ -39,3 +43,17 @@ def arcface(
 
     features = build_timm(backbone, 0, image_size=image_size, pretrained=pretrained, **options)
     return Embedder(features, classes, dimensions=dimensions, dropout=dropout, frozen=frozen)
+
+
+@register("arcface", task="classify")
+def classifier(classes: int, *, scale: float = SCALE, **options: Any) -> nn.Module:
+    """Build the same network with its prototypes; see :class:`fettle.models.embedder.CosineClassifier`.
+
+    Args:
+        classes: Number of classes.
+        scale: What cosines are multiplied by to become logits.
+        **options: See :func:`arcface`.
+    """
+    from fettle.models.embedder import CosineClassifier  # imports timm: seconds
+
+    return CosineClassifier(arcface(classes, **options), scale=scale)

@@ -1,4 +1,7 @@
-"""``yolov5_resnet``: YOLOv5 on the features of any ResNet of timm, with anchors that fit the training boxes."""
+"""``yolov5_resnet``: YOLOv5 on the features of any ResNet of timm, with anchors that fit the training boxes.
+
+For ``classify`` it votes by its best boxes.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +11,7 @@ from torch import nn
 from fettle.data.dataset import Subset
 from fettle.errors import SpecError
 from fettle.models.registry import register
+from fettle.models.voter import BestBox
 from fettle.models.yolov5.anchors import COUNT, Anchors, default_anchors, fit_anchors
 from fettle.models.yolov5.blocks import ACTIVATIONS
 from fettle.models.yolov5.decoding import STRIDES
@@ -58,6 +62,12 @@ def yolov5_resnet(
         depth=depth,
         activation=activation,
     )
+
+
+@register("yolov5_resnet", task="classify")
+def voter(classes: int, **options: Any) -> nn.Module:
+    """Build a detector that is trained on boxes around whole pictures; see :class:`fettle.models.voter.BestBox`."""
+    return BestBox(yolov5_resnet(classes, **options))
 
 
 def _checked(anchors: Anchors) -> Anchors:

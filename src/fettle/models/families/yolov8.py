@@ -1,8 +1,11 @@
-"""``yolov8``: Ultralytics' detector, of sizes n, s and m."""
+"""``yolov8``: Ultralytics' detector, of sizes n, s and m; for ``classify`` it votes by its best boxes."""
+
+from typing import Any
 
 from torch import nn
 
 from fettle.models.registry import register
+from fettle.models.voter import BestBox
 
 
 @register("yolov8", task="detect", weights="coco", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -23,3 +26,9 @@ def yolov8(classes: int, *, image_size: int, pretrained: bool, size: str = "n", 
     from fettle.models.yolov8.network import build
 
     return build(classes, image_size=image_size, pretrained=pretrained, size=size, split_c2f=split_c2f)
+
+
+@register("yolov8", task="classify", weights="coco", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+def voter(classes: int, **options: Any) -> nn.Module:
+    """Build a YOLOv8 that is trained on boxes around whole pictures; see :class:`fettle.models.voter.BestBox`."""
+    return BestBox(yolov8(classes, **options))

@@ -8,7 +8,7 @@ https://github.com/triton-inference-server/backend/blob/main/docs/python_based_b
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from fettle.runtimes import open_engine
 
 # Parameters that say nothing about the engine: Fettle's own, and one of the native backend's batching.
 OTHERS = ("fettle.", "ENABLE_BATCH_PADDING")
+IMAGE = "image"
+Answer = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
 class TritonPythonModel:
@@ -31,32 +33,46 @@ class TritonPythonModel:
         file = Path(args["model_repository"]) / args["model_version"] / config["default_model_filename"]
         options = {name: value["string_value"] for name, value in config["parameters"].items()}
         options = {name: value for name, value in options.items() if not name.startswith(OTHERS)}
+        self._outputs = [output["name"] for output in config["output"]]
+        self._inputs = [each["name"] for each in config["input"]]
+        is_vote = self._inputs != [IMAGE]
         try:
-            self._engine = open_engine(config["backend"], file, options=options)
+            self._answer = _open_vote(file, options) if is_vote else _open_engine(config["backend"], file, options)
         except FettleError as error:
             raise pb.TritonModelException(str(error)) from None
-        self._outputs = [output["name"] for output in config["output"]]
-        self._input = config["input"][0]["name"]
-        self._batch = np.empty((config["max_batch_size"], *config["input"][0]["dims"]), np.uint8)
+        dtype = np.float32 if is_vote else np.uint8
+        self._batches = [np.empty((config["max_batch_size"], *each["dims"]), dtype) for each in config["input"]]
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer all requests of a dynamic batch by one call of the engine."""
-        images = [pb.get_input_tensor_by_name(request, self._input).as_numpy() for request in requests]
+        given = [
+            [pb.get_input_tensor_by_name(request, name).as_numpy() for request in requests] for name in self._inputs
+        ]
         try:
-            outputs = self._engine(self._join(images))
+            outputs = self._answer([_join(arrays, room) for arrays, room in zip(given, self._batches, strict=True)])
         except Exception as error:  # an answer to these requests; the next ones find the model alive
             return [pb.InferenceResponse(error=pb.TritonError(str(error))) for _ in requests]
-        ends = np.cumsum([len(each) for each in images])
-        return [self._response(outputs, end - len(each), end) for each, end in zip(images, ends, strict=True)]
-
-    def finalize(self) -> None:
-        self._engine.close()
-
-    def _join(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        if len(images) == 1:
-            return images[0]
-        return np.concatenate(images, out=self._batch[: sum(map(len, images))])
+        ends = np.cumsum([len(each) for each in given[0]])
+        return [self._response(outputs, end - len(each), end) for each, end in zip(given[0], ends, strict=True)]
 
     def _response(self, outputs: Sequence[np.ndarray], start: int, end: int) -> Any:
         pairs = zip(self._outputs, outputs, strict=True)
         return pb.InferenceResponse([pb.Tensor(name, output[start:end]) for name, output in pairs])
+
+
+def _open_engine(backend: str, file: Path, options: Mapping[str, str]) -> Answer:
+    engine = open_engine(backend, file, options=options)
+    return lambda arrays: engine(arrays[0])
+
+
+def _open_vote(file: Path, options: Mapping[str, str]) -> Answer:
+    """Open the graph of an ensemble's vote, which takes the members' probabilities by name."""
+    from fettle.runtimes.vote import Vote
+
+    return Vote(file, options=options)
+
+
+def _join(arrays: Sequence[np.ndarray], room: np.ndarray) -> np.ndarray:
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays, out=room[: sum(map(len, arrays))])

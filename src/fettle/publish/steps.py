@@ -1,0 +1,105 @@
+"""The models that an ensemble is made of: which versions it names, and that these are served as long as it does.
+
+A version of an ensemble names a version of each of its models, so that what was judged together answers together. The
+policy of such a model names the versions of the ensemble's live version and of the one before: Triton loads the new
+ones before the ensemble asks them, and a server that looks later, or goes back, finds the old ones there.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from fettle.errors import SpecError
+from fettle.publish.config import parse, served_versions, with_versions
+from fettle.publish.repository import (
+    CONFIG,
+    Event,
+    commit,
+    history,
+    log_event,
+    models,
+    now,
+    read_live,
+    read_record,
+    verify_version,
+)
+from fettle.storage import Store
+
+Steps = Mapping[str, int]  # model -> version
+
+
+def steps_of(text: str, *, source: str) -> dict[str, int]:
+    """Return the models of the ensemble that a ``config.pbtxt`` describes; of any other model none."""
+    steps = parse(text, source=source).ensemble_scheduling.step
+    return {step.model_name: int(step.model_version) for step in steps}
+
+
+def live_steps(store: Store, model: str) -> dict[str, int]:
+    """Return the models of a live ensemble; none where it is no ensemble, or not live."""
+    live = read_live(store, model)
+    return steps_of(live.text, source=f"{store.url}/{model}/{CONFIG}") if live else {}
+
+
+def pins(store: Store, model: str) -> frozenset[int]:
+    """Return the versions of ``model`` that an ensemble names, in its live version or in the one before."""
+    found: set[int] = set()
+    for owner in models(store):
+        steps = live_steps(store, owner) if model.startswith(f"{owner}.") else {}
+        if model in steps:
+            live = read_live(store, owner)
+            assert live is not None
+            previous = read_record(store, owner, live.version).previous
+            found |= {steps[model], version_steps(store, owner, previous).get(model, 0) if previous else 0} - {0}
+    return frozenset(found)
+
+
+def version_steps(store: Store, model: str, version: int) -> dict[str, int]:
+    """Return the models of a version of an ensemble."""
+    key = f"{model}/{version}/{CONFIG}"
+    return steps_of(store.read(key).decode(), source=f"{store.url}/{key}")
+
+
+def hold(store: Store, steps: Steps, *, beside: Steps, by: str) -> None:
+    """Have all versions of ``steps`` served, those of ``beside`` as well.
+
+    Raises:
+        SpecError: If Triton cannot serve both versions of a model.
+        ArtifactError: If a version is damaged.
+        ConflictError: If somebody else changed a model meanwhile.
+    """
+    for model, version in steps.items():
+        live = read_live(store, model)
+        wanted = {version, beside.get(model, version)}
+        served = served_versions(live.text, source=model) if live else ()
+        if wanted <= set(served):
+            continue
+        verify_version(store, read_record(store, model, version))
+        before = history(store, model)
+        commit(store, model, together(store, model, wanted), replacing=live)
+        log_event(store, model, Event(now(), max(wanted), "promote", by), before=before)
+
+
+def together(store: Store, model: str, versions: Iterable[int]) -> str:
+    """Return the ``config.pbtxt`` that serves several versions of a model.
+
+    Raises:
+        SpecError: If they are of different runtimes: a model has one configuration for all its versions.
+    """
+    texts = {version: store.read(f"{model}/{version}/{CONFIG}").decode() for version in sorted(versions)}
+    *older, (newest, text) = texts.items()
+    for version, other in older:
+        if _engine(other) != _engine(text):
+            raise SpecError(
+                f"{model}: version {newest} has another runtime, or other parameters or tensors, than version "
+                f"{version}, and an ensemble still names that one. Triton serves both by one configuration: promote "
+                "under another `serve.model_name`."
+            )
+    return with_versions(text, texts, source=model)
+
+
+def _engine(text: str) -> tuple[object, ...]:
+    """Return what all versions of a model share."""
+    config = parse(text, source="config.pbtxt")
+    parameters = {
+        name: value.string_value for name, value in config.parameters.items() if not name.startswith("fettle.")
+    }
+    tensors = [(each.name, each.data_type, tuple(each.dims)) for each in (*config.input, *config.output)]
+    return config.backend, config.default_model_filename, parameters, tensors
