@@ -10,14 +10,24 @@ def train(
     model: str,
     train: str,
     study: Input[Artifact] = None,
+    teacher: Input[Artifact] = None,
+    distil: str = None,
 ):
     """Fit the network on the train split, with the best values of a study if there is one."""
     from pathlib import Path
 
     from fettle.steps import run
 
-    best = study.path if study else None
-    out.path, out.metadata, found = run("train", out.path, dataset=dataset.path, study=best, model=model, train=train)
+    out.path, out.metadata, found = run(
+        "train",
+        out.path,
+        dataset=dataset.path,
+        study=study.path if study else None,
+        teacher=teacher.path if teacher else None,
+        distil=distil,
+        model=model,
+        train=train,
+    )
     for name, value in found["best"].items():
         metrics.log_metric(name, value)
     Path(metrics.path).touch()  # the local cache wants a file behind every output

@@ -4,15 +4,18 @@ Recipes are paths in a tree: a prefix that several recipes share runs once. Ever
 name says step, recipe and runtime, so that the graph reads like the table of candidates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from fettle.hardware import Passport
 from fettle.optimize.support import missing_hardware, runtimes_for
-from fettle.spec import FinetuneConfig, Recipe, RecipeStep, Spec
+from fettle.spec import FinetuneConfig, ModelConfig, Recipe, RecipeStep, Spec, TrainConfig
 from fettle.spec.recipes import TORCH_STEPS
+
+BASELINE = "baseline"
+TOLD = ("tune", "train", *TORCH_STEPS, "vote")  # steps whose artifacts the report tells of, beside the candidates'
 
 
 @dataclass(frozen=True)
@@ -71,23 +74,49 @@ def plan(spec: Spec, *, content: str = "", machine: Passport | None = None) -> P
     return _Planner(spec, content, machine).plan()
 
 
+@dataclass(frozen=True)
+class _Track:
+    """One trained network and its recipes; ``prefix`` parts its tasks from those of other networks.
+
+    Attributes:
+        train: Task that trained it.
+        fit: How.
+        nodes: Path of a recipe -> the task at its end.
+    """
+
+    prefix: tuple[str, ...]
+    train: str
+    fit: TrainConfig
+    recipes: Mapping[str, Recipe]
+    nodes: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def named(self, recipe: str) -> str:
+        """Return what a recipe is called in the table of candidates."""
+        return "-".join((*self.prefix, *([] if self.prefix and recipe == BASELINE else [recipe])))
+
+    def owner(self, path: tuple[str, ...]) -> str:
+        """Name a shared prefix after the shortest recipe that begins with it."""
+        sharing = (name for name, recipe in self.recipes.items() if _path(recipe)[: len(path)] == path)
+        return self.named(min(sharing, key=lambda name: len(self.recipes[name])) if path else BASELINE)
+
+
 class _Planner:
     def __init__(self, spec: Spec, content: str, machine: Passport | None) -> None:
         self.spec, self.content, self.machine = spec, content, machine
         self.tasks: dict[str, Task] = {}
         self.candidates: list[Candidate] = []
         self.skipped: dict[str, str] = {}
-        self.nodes: dict[tuple[str, ...], str] = {}  # path of a recipe -> the task at its end
 
     def plan(self) -> Plan:
-        self._prepare()
-        self._candidates("baseline", self._export((), "train"), self.spec.runtimes)
-        for name, recipe in self.spec.recipes.items():
-            reason = missing_hardware(recipe, self.machine) if self.machine else None
-            if reason:
-                self.skipped[name] = reason
-            else:
-                self._recipe(name, recipe)
+        spec = self.spec
+        self._add(
+            "ingest", source=spec.dataset.path, content=self.content, dataset=spec.dataset.to_json(),
+            image_size=spec.model.image_size, task=spec.task,
+        )  # fmt: skip
+        for name, member in spec.members.items():
+            self._track((name,), member.model, member.train, member.recipes)
+        teacher = self._vote() if spec.members else None
+        self._track(("student",) if spec.members else (), spec.model, spec.train, spec.recipes, teacher=teacher)
         self._judge()
         return Plan(tuple(self.tasks.values()), tuple(self.candidates), self.skipped)
 
@@ -96,79 +125,119 @@ class _Planner:
         self.tasks[name] = Task(name, step, inputs or {}, settings)
         return name
 
-    def _prepare(self) -> None:
-        spec = self.spec
-        self._add(
-            "ingest", source=spec.dataset.path, content=self.content, dataset=spec.dataset.to_json(),
-            image_size=spec.model.image_size, task=spec.task,
-        )  # fmt: skip
+    def _track(
+        self,
+        prefix: tuple[str, ...],
+        model: ModelConfig,
+        train: TrainConfig,
+        recipes: Mapping[str, Recipe],
+        teacher: str | None = None,
+    ) -> None:
         inputs = {"dataset": "ingest"}
-        settings = {"model": spec.model.to_json(), "train": spec.train.to_json()}
-        if spec.tune.trials:
-            self._add("tune", inputs=inputs, **settings, tune=spec.tune.to_json())
+        settings = {"model": model.to_json(), "train": train.to_json()}
+        if self.spec.tune.trials and prefix[:1] not in [(name,) for name in self.spec.members]:
+            self._add("tune", inputs=inputs, **settings, tune=self.spec.tune.to_json())
             inputs = {**inputs, "study": "tune"}
-        self._add("train", inputs=inputs, **settings)
+        if teacher and self.spec.ensemble.distil:
+            inputs, settings = (
+                {**inputs, "teacher": teacher},
+                {**settings, "distil": self.spec.ensemble.distil.to_json()},
+            )
+        track = _Track(prefix, self._add("train", *prefix, inputs=inputs, **settings), train, recipes)
+        self._candidates(track.named(BASELINE), self._export(track, (), track.train), self.spec.runtimes)
+        for name, recipe in recipes.items():
+            reason = missing_hardware(recipe, self.machine) if self.machine else None
+            if reason:
+                self.skipped[track.named(name)] = reason
+            else:
+                self._recipe(track, name, recipe)
 
-    def _recipe(self, name: str, recipe: Recipe) -> None:
+    def _recipe(self, track: _Track, name: str, recipe: Recipe) -> None:
         """Add the recipe's tasks, but for those of a prefix that is there already."""
-        last, path = "train", ()
-        torch_steps = [step for step in recipe if step.kind in TORCH_STEPS]
-        for step in torch_steps:
-            parent, path = last, (*path, *_torch_path([step]))
-            last = self.nodes.get(path) or self._torch_step(self._owner(path), step, parent)
-            self.nodes[path] = last
-        export = self._export(path, last)
-        for step in recipe[len(torch_steps) :]:
-            self._export_step(name, step, export)
-        if len(torch_steps) == len(recipe):
-            self._candidates(name, export, self.spec.runtimes)
+        last, path = track.train, ()
+        for step in (step for step in recipe if step.kind in TORCH_STEPS):
+            parent, path = last, (*path, *_path([step]))
+            last = track.nodes.get(path) or self._torch_step(track, path, step, parent)
+            track.nodes[path] = last
+        tta = next((step for step in recipe if step.tta), None)
+        export = self._export(track, path if tta is None else (*path, *_path([tta])), last, tta)
+        final = next((step for step in recipe if step.quantize or step.tensorrt), None)
+        if final is None:
+            self._candidates(track.named(name), export, self.spec.runtimes, reference=track.named(BASELINE))
+        else:
+            self._export_step(track, name, final, export)
 
-    def _owner(self, path: tuple[str, ...]) -> str:
-        """Name a shared prefix after the shortest recipe that begins with it."""
-        recipes = self.spec.recipes
-        return min((name for name in recipes if _torch_path(recipes[name])[: len(path)] == path),
-                   key=lambda name: len(recipes[name]))  # fmt: skip
-
-    def _torch_step(self, owner: str, step: RecipeStep, parent: str) -> str:
+    def _torch_step(self, track: _Track, path: tuple[str, ...], step: RecipeStep, parent: str) -> str:
         inputs = {"model": parent, "dataset": "ingest"}
         settings: dict[str, Any] = {"config": step.config.to_json()}
         if isinstance(step.config, FinetuneConfig):
-            settings["train"] = self.spec.train.to_json()
+            settings["train"] = track.fit.to_json()
             if step.config.distil:
-                inputs["parent"] = "train"
-        return self._add(step.kind, owner, inputs=inputs, **settings)
+                inputs["parent"] = track.train
+        return self._add(step.kind, track.owner(path), inputs=inputs, **settings)
 
-    def _export(self, path: tuple[str, ...], model: str) -> str:
+    def _export(self, track: _Track, path: tuple[str, ...], model: str, tta: RecipeStep | None = None) -> str:
         key = (*path, "export")
-        if key not in self.nodes:
-            owner = self._owner(path) if path else "baseline"
-            inputs = {"model": model, "dataset": "ingest"}
-            self.nodes[key] = self._add(
-                "export", owner, inputs=inputs, recipe=owner, detections=self.spec.detections.to_json()
+        if key not in track.nodes:
+            owner, inputs = track.owner(path), {"model": model, "dataset": "ingest"}
+            views = {}
+            if tta:
+                inputs, views = (
+                    {**inputs, "plain": self._export(track, path[:-1], model)},
+                    {"tta": tta.config.to_json()},
+                )
+            track.nodes[key] = self._add(
+                "export", owner, inputs=inputs, recipe=owner, detections=self.spec.detections.to_json(), **views
             )
-        return self.nodes[key]
+        return track.nodes[key]
 
-    def _export_step(self, name: str, step: RecipeStep, export: str) -> None:
-        inputs = {"export": export, "dataset": "ingest"}
+    def _export_step(self, track: _Track, recipe: str, step: RecipeStep, export: str) -> None:
+        inputs, name = {"export": export, "dataset": "ingest"}, track.named(recipe)
         for runtime in runtimes_for(step, self.spec.runtimes):
             settings = {"config": step.config.to_json(), "recipe": name, "runtime": runtime}
             made = self._add(step.kind, name, runtime, inputs=inputs, **settings)
-            self._candidates(name, made, [runtime])
+            self._candidates(name, made, [runtime], reference=track.named(BASELINE))
 
-    def _candidates(self, recipe: str, export: str, runtimes: list[Any]) -> None:
+    def _candidates(self, recipe: str, export: str, runtimes: Sequence[str], *, reference: str = "") -> None:
         for runtime in runtimes:
             if runtime == "tensorrt" and not export.startswith("tensorrt"):
                 continue  # an engine has to be built first
             candidate = Candidate(f"{recipe}-{runtime}", export, runtime)
             inputs = {"export": export, "dataset": "ingest"}
-            reference = f"validate-baseline-{runtime}"
-            if reference in self.tasks:
-                inputs["reference"] = reference
+            if (before := f"validate-{reference}-{runtime}") in self.tasks:
+                inputs["reference"] = before
             self._add(
                 "validate", candidate.name, inputs=inputs, name=candidate.name, runtime=runtime,
                 detections=self.spec.detections.to_json(),
             )  # fmt: skip
             self.candidates.append(candidate)
+
+    def _vote(self) -> str:
+        """Add the votes of the members, by the weights of the spec and by fitted ones; return the fitted one."""
+        spec, made = self.spec, ""
+        exports = {each.name: each.export for each in self.candidates}
+        voters = {name: self._voter(name) for name in spec.members}
+        weights = spec.ensemble.weights or {name: 1 / len(voters) for name in voters}
+        for recipe in ("default", "fitted"):
+            made = self._add(
+                "vote",
+                recipe,
+                inputs={
+                    "exports": {name: exports[candidate] for name, candidate in voters.items()},
+                    "validations": {name: f"validate-{candidate}" for name, candidate in voters.items()},
+                },
+                runtimes={name: member.voting_runtime for name, member in spec.members.items()},
+                recipe=recipe,
+                weights=weights,
+            )
+            self._candidates(recipe, made, ["ensemble"])
+        return made
+
+    def _voter(self, name: str) -> str:
+        """Return the candidate with which a member votes."""
+        member = self.spec.members[name]
+        recipe = _Track((name,), "", member.train, {}).named(member.voting_recipe)
+        return f"{recipe}-{member.voting_runtime}"
 
     def _judge(self) -> None:
         spec = self.spec
@@ -179,13 +248,13 @@ class _Planner:
             "benchmark", inputs={"exports": exports, "dataset": "ingest"}, runtimes=runtimes,
             config=spec.benchmark.to_json(),
         )  # fmt: skip
+        baselines = {"baselines": [self._voter(name) for name in spec.members]} if spec.members else {}
         self._add(
             "select", inputs={"validations": validations, "benchmark": "benchmark"}, gates=spec.gates.to_json(),
-            profile=spec.serve.profile,
+            profile=spec.serve.profile, **baselines,
         )  # fmt: skip
-        told: dict[str, str] = {"dataset": "ingest", "model": "train", **validations, "benchmark": "benchmark"}
-        told |= {"study": "tune"} if spec.tune.trials else {}
-        told |= {name: name for name in self.tasks if name.split("-")[0] in TORCH_STEPS}
+        told: dict[str, str] = {"dataset": "ingest", **validations, "benchmark": "benchmark"}
+        told |= {name: name for name, task in self.tasks.items() if task.step in TOLD}
         told["selection"] = "select"
         if spec.serve.approve == "auto":
             name = spec.serve.model_name or spec.name
@@ -197,6 +266,6 @@ class _Planner:
         self._add("report", inputs={"artifacts": told}, title=spec.name, skipped=self.skipped)
 
 
-def _torch_path(recipe: Recipe) -> tuple[str, ...]:
-    """Return the identity of the steps that change the network itself."""
-    return tuple(step.model_dump_json() for step in recipe if step.kind in TORCH_STEPS)
+def _path(recipe: Recipe) -> tuple[str, ...]:
+    """Return the identity of the steps that shape the exported graph."""
+    return tuple(step.model_dump_json() for step in recipe if step.kind in (*TORCH_STEPS, "tta"))

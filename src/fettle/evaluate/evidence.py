@@ -35,10 +35,6 @@ class Evidence:
         return self.validation.candidate
 
     @property
-    def is_baseline(self) -> bool:
-        return self.validation.recipe == BASELINE
-
-    @property
     def size_mb(self) -> float:
         return self.timing.size_mb or 0.0
 
@@ -54,27 +50,33 @@ class Evidence:
 
     @cached_property
     def origins(self) -> frozenset[str]:
-        """Digests that stand for this candidate in the descent of others: its export, and the model it is of."""
-        models = [parent["digest"] for parent in self.export["parents"].values() if parent["kind"] == "model"]
-        return frozenset([self.export["digest"], *models])
+        """Digests that stand for this candidate in the descent of others: its export, and the model that it shows as it
+        is, which no other export stands between."""
+        parents = self.export["parents"].values()
+        models = [parent["digest"] for parent in parents if parent["kind"] == "model"]
+        return frozenset(
+            [self.export["digest"], *([] if any(each["kind"] == "export" for each in parents) else models)]
+        )
 
     @cached_property
     def ancestors(self) -> Mapping[str, int]:
-        """Digests that the export was made from, and how many steps back each lies."""
+        """Digests that the export was made from, and how many steps back each lies; who only taught does not count."""
         found: dict[str, int] = {}
-        generation, steps = list(self.export["parents"].values()), 1
+        generation, steps = _makers(self.export), 1
         while generation:
             for parent in generation:
                 found.setdefault(parent["digest"], steps)
-            generation = [older for parent in generation for older in parent["parents"].values()]
+            generation = [older for parent in generation for older in _makers(parent)]
             steps += 1
         return found
 
 
+def _makers(artifact: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [parent for role, parent in artifact["parents"].items() if role != "teacher"]
+
+
 def parents_of(candidate: Evidence, others: list[Evidence]) -> list[Evidence]:
     """Return the candidates of the same runtime that ``candidate`` was made from, nearest first."""
-    if candidate.is_baseline:
-        return []
 
     def steps_back(other: Evidence) -> int | None:
         return min(

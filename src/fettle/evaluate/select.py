@@ -1,14 +1,14 @@
 """Selection: from what was measured to the model that is served, with every reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from fettle.errors import ArtifactError
-from fettle.evaluate.evidence import Evidence, parents_of
+from fettle.evaluate.evidence import BASELINE, Evidence, parents_of
 from fettle.evaluate.gates import judge
-from fettle.evaluate.measures import MEASURES
+from fettle.evaluate.measures import MEASURES, headline
 from fettle.evaluate.never_worse import gain, worse_than
 from fettle.evaluate.pareto import pareto_front
 from fettle.evaluate.profiles import PROFILES, compared, pick
@@ -22,23 +22,27 @@ def select(
     gates: GateConfig,
     profile: str,
     skipped: Mapping[str, str] = MappingProxyType({}),
+    baselines: Collection[str] = (),
 ) -> Selection:
     """Judge all candidates and choose one.
 
     Args:
-        evidence: The candidates; the first whose recipe is ``baseline`` is what the others are compared with.
+        evidence: The candidates.
         gates: What each must hold.
         profile: The profile whose pick is the winner.
         skipped: Candidates that could not be measured here, and why.
+        baselines: Candidates of which the one that is best on val is what the others are compared with; by default the
+            first whose recipe is ``baseline``.
 
     Raises:
         ArtifactError: If there is no baseline, or candidates were tested on different images.
     """
-    baseline = next((one for one in evidence if one.is_baseline), None)
-    if baseline is None:
+    roots = [one for one in evidence if one.name in baselines or (not baselines and one.validation.recipe == BASELINE)]
+    if not roots:
         raise ArtifactError("There is no baseline among the candidates: validate and benchmark it with the others.")
+    baseline = max(roots, key=_on_val) if baselines else roots[0]
     _check_same_images(evidence, baseline)
-    rows = [_row(one, baseline, list(evidence), gates) for one in evidence]
+    rows = [_row(one, baseline, list(evidence), gates, is_root=one in roots) for one in evidence]
     base = next(row for row in rows if row.name == baseline.name)
     eligible = [row for row in rows if row.eligible]
     task = baseline.validation.task
@@ -57,10 +61,13 @@ def select(
     )
 
 
-def _row(one: Evidence, baseline: Evidence, everyone: list[Evidence], gates: GateConfig) -> Candidate:
-    ancestors = parents_of(one, everyone)
-    if not ancestors and not one.is_baseline:
-        ancestors = [baseline]
+def _on_val(one: Evidence) -> float:
+    """Return the headline score on val: the test split is not for choosing a baseline."""
+    return float(getattr(one.validation.val, headline(one.validation.task).name, 0.0))
+
+
+def _row(one: Evidence, baseline: Evidence, everyone: list[Evidence], gates: GateConfig, *, is_root: bool) -> Candidate:
+    ancestors = [] if is_root else parents_of(one, everyone) or [baseline]
     timing = one.timing
     differences = one.outcome.against(baseline.outcome, max_drop=gates.max_drop, confidence=gates.confidence)
     return Candidate(

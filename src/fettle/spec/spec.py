@@ -52,6 +52,11 @@ class Spec(Section):
     serve: ServeConfig = ServeConfig()
     """Promotion and serving."""
 
+    @property
+    def networks(self) -> tuple[ModelConfig, ...]:
+        """All that are trained."""
+        return self.model, *(member.model for member in self.members.values())
+
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_family(cls, values: Any) -> Any:

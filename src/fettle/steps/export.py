@@ -21,6 +21,7 @@ def export(
     recipe: str,
     detections: DetectionConfig = DETECTIONS,
     tta: TtaConfig | None = None,
+    plain: Path | None = None,
 ) -> Artifact:
     """Export ``model`` to ONNX, pre- and post-processing inside.
 
@@ -31,6 +32,7 @@ def export(
         recipe: Name of the recipe, such as ``baseline``.
         detections: For detectors: thresholds and suppression inside the graph.
         tta: Views of the image whose answers are averaged, inside the graph.
+        plain: ``export`` artifact without them, which this one is compared with.
 
     Raises:
         ArtifactError: If an input is missing or altered.
@@ -40,7 +42,8 @@ def export(
     network, architecture = load_model(model)
     resize = data.config.get("dataset", {}).get("resize", "squash")
     config = {"recipe": recipe, "resize": resize} | ({"tta": tta.to_json()} if tta else {})
-    with card.create(out, kind="export", name=recipe, config=config, parents={"model": source.card}) as draft:
+    parents = {"model": source.card} | ({"plain": card.read_card(plain)} if plain else {})
+    with card.create(out, kind="export", name=recipe, config=config, parents=parents) as draft:
         manifest = describe(draft.path, architecture, recipe=recipe, resize=resize, detections=detections)
         export_onnx(network, architecture, manifest.file, detections=detections, tta=tta)
         manifest.save()

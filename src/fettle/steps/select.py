@@ -16,7 +16,13 @@ from fettle.spec import GateConfig, ProfileName
 
 
 def select(
-    validations: Sequence[Path], benchmark: Path, out: Path, *, gates: GateConfig, profile: ProfileName
+    validations: Sequence[Path],
+    benchmark: Path,
+    out: Path,
+    *,
+    gates: GateConfig,
+    profile: ProfileName,
+    baselines: Sequence[str] = (),
 ) -> Artifact:
     """Judge every candidate that was validated and measured, and choose one.
 
@@ -28,6 +34,7 @@ def select(
         out: Where the ``selection`` artifact is written.
         gates: What a candidate must hold.
         profile: Whose pick wins.
+        baselines: See :func:`fettle.evaluate.select.select`.
 
     Raises:
         ArtifactError: If a candidate was not measured, or another export of that name was.
@@ -36,9 +43,9 @@ def select(
     tested = [Artifact.open(path, kind="validation") for path in validations]
     measured = results.load(benchmark / results.BENCHMARK, Benchmark)
     evidence = [_evidence(each, timed, measured) for each in tested if each.card.name not in measured.skipped]
-    selection = choose(evidence, gates=gates, profile=profile, skipped=measured.skipped)
+    selection = choose(evidence, gates=gates, profile=profile, skipped=measured.skipped, baselines=baselines)
     parents = {each.card.name: each.card for each in tested} | {"benchmark": timed.card}
-    config = {"gates": gates.to_json(), "profile": profile}
+    config = {"gates": gates.to_json(), "profile": profile, "baselines": list(baselines)}
     with card.create(out, kind="selection", name="selection", config=config, parents=parents) as draft:
         results.save(draft.path / results.SELECTION, selection)
         draft.summary.update(winner=selection.winner, sentence=selection.sentence, **_summary(selection))

@@ -12,10 +12,12 @@ from fettle import card
 from fettle.card import Artifact, Card, digest_file
 from fettle.data.dataset import Dataset, open_dataset
 from fettle.errors import SpecError
+from fettle.export import open_export
 from fettle.models.architecture import Architecture
 from fettle.models.files import save_model, save_parts
 from fettle.models.registry import build_model, find_family, measured
-from fettle.spec import ModelConfig, Task, TrainConfig
+from fettle.spec import DistilConfig, ModelConfig, Task, TrainConfig
+from fettle.train.exported_teacher import ExportedTeacher
 from fettle.train.files import FINAL
 from fettle.train.result import HISTORY, FitResult
 from fettle.train.trainers import find_trainer
@@ -30,6 +32,8 @@ def train(
     model: ModelConfig,
     train: TrainConfig,
     study: Path | None = None,
+    teacher: Path | None = None,
+    distil: DistilConfig | None = None,
     work: Path | None = None,
 ) -> Artifact:
     """Fit a network from ``model.weights``.
@@ -40,6 +44,8 @@ def train(
         model: Family, options and initial weights.
         train: How to fit.
         study: Artifact of kind ``study`` whose best values replace those of ``model`` and ``train``.
+        teacher: Artifact of kind ``export``, such as an ensemble, whose answers are learnt from beside the labels.
+        distil: How much; needs ``teacher``.
         work: Folder for checkpoints, by default ``.<out>.work`` beside ``out``. It outlives a killed process, so that
             the same call goes on from there, and is removed after success.
 
@@ -57,10 +63,30 @@ def train(
     work = work or work_folder(out)
     architecture = make_architecture(data, model)
     network = initial_model(architecture, model, seed=train.seed)
-    result = find_trainer(architecture)(network, architecture, data, train, folder=work)
     config = {"model": model.to_json(), "train": train.to_json()}
+    taught: dict[str, Any] = {}
+    if teacher is not None and distil is not None:
+        taught = {"teacher": _open_teacher(teacher, architecture), "distil": distil}
+        config["distil"] = distil.to_json()
+        parents["teacher"] = card.read_card(teacher)
+    result = find_trainer(architecture)(network, architecture, data, train, folder=work, **taught)
     parents |= _weights_parent(architecture, model.weights, config)
     return write_model(out, result, architecture, work, config=config, parents=parents)
+
+
+def _open_teacher(export: Path, student: Architecture) -> ExportedTeacher:
+    """Open an export in the first of its runtimes.
+
+    Raises:
+        SpecError: If it knows other classes, or takes images of another size.
+    """
+    taught = open_export(export)
+    if (taught.classes, taught.image_size) != (student.classes, student.image_size):
+        raise SpecError(
+            f"{export} knows {', '.join(taught.classes)} at {taught.image_size} px, the student is to learn "
+            f"{', '.join(student.classes)} at {student.image_size} px: a teacher has the same."
+        )
+    return ExportedTeacher(taught.file, taught.runtimes[0], student, digest=card.read_card(export).digest)
 
 
 def make_architecture(data: Dataset, model: ModelConfig) -> Architecture:
