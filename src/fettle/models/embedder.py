@@ -28,7 +28,11 @@ class Embedder(nn.Module):
         super().__init__()
         self.backbone = backbone
         projection = nn.Linear(_features(backbone), dimensions, bias=False)
-        self.head = nn.Sequential(nn.Dropout(dropout), projection, nn.BatchNorm1d(dimensions))
+        norm = nn.BatchNorm1d(dimensions)
+        # Without a shift (BNNeck, Luo et al. 2019, arXiv:1903.07071): with one, the margin is cheapest to bear where all
+        # embeddings and all prototypes lie in one place, and training went there.
+        norm.bias.requires_grad_(False)
+        self.head = nn.Sequential(nn.Dropout(dropout), projection, norm)
         self.prototypes = nn.Linear(dimensions, classes, bias=False)
         nn.init.normal_(self.prototypes.weight, std=0.01)
         parts = list(backbone.children())

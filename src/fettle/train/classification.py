@@ -97,8 +97,8 @@ class Classification(nn.Module):
         classes: int,
         *,
         mixup: float,
-        margin: float,
         distillation: Distillation | None,
+        margin: float = 0.0,
     ) -> None:
         super().__init__()
         self.criterion, self.classes, self.distillation = criterion, classes, distillation

@@ -15,7 +15,7 @@ from fettle.card import create, digest_file, read_card
 from fettle.errors import ArtifactError, FettleError, GateError, SpecError, StorageError
 from fettle.export.manifest import Export, open_export
 from fettle.publish import Promotion, approve, history, live_version, promote, rollback
-from fettle.publish import promotion as room
+from fettle.publish import release as room
 from fettle.publish.repository import models, read_record
 from fettle.spec.serve import ServeConfig
 from fettle.storage import ConflictError, Store, open_store

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fettle.report.sections import candidates, data, lineage, quality, result, serving, training, tuning
+from fettle.report.sections import candidates, data, lineage, quality, result, serving, training, tuning, vote
 from fettle.report.sources import Sources
 
 Context = dict[str, Any]
@@ -29,6 +29,7 @@ SECTIONS = (
     Section("result", "Result", result.build),
     Section("candidates", "Candidates", candidates.build),
     Section("gates", "Gates", candidates.build_gates),
+    Section("vote", "Vote", vote.build),
     Section("quality", "Quality", quality.build),
     Section("mistakes", "Worst mistakes", quality.build_mistakes),
     Section("training", "Training", training.build),

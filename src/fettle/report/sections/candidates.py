@@ -31,6 +31,7 @@ def build(sources: Sources) -> dict[str, Any] | None:
         "measures": MEASURES[selection.task][:2],
         "agreement": AGREEMENT[selection.task],
         "dropped": {row.name: row.dropped for row in selection.candidates if row.dropped},
+        "kept": {row.name: row.gain for row in selection.candidates if row.gain and not row.dropped},
         "skipped": {**sources.skipped, **selection.skipped},
         "picks": [vars(pick) for pick in selection.picks],
         "profile": selection.profile,
