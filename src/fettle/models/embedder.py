@@ -29,12 +29,13 @@ class Embedder(nn.Module):
         self.backbone = backbone
         projection = nn.Linear(_features(backbone), dimensions, bias=False)
         norm = nn.BatchNorm1d(dimensions)
-        # Without a shift (BNNeck, Luo et al. 2019, arXiv:1903.07071): with one, the margin is cheapest to bear where all
-        # embeddings and all prototypes lie in one place, and training went there.
+        # Without a shift (BNNeck, Luo et al. 2019, arXiv:1903.07071) embeddings have no direction in common.
         norm.bias.requires_grad_(False)
         self.head = nn.Sequential(nn.Dropout(dropout), projection, norm)
         self.prototypes = nn.Linear(dimensions, classes, bias=False)
-        nn.init.normal_(self.prototypes.weight, std=0.01)
+        # Long, as steps of Adam are as long whatever the gradient: prototypes of length .2 were all carried to one point
+        # before the network could tell anybody apart, where the margin costs least.
+        nn.init.normal_(self.prototypes.weight, std=1.0)
         parts = list(backbone.children())
         if not 0 <= frozen <= len(parts):
             raise SpecError(f"`model.options.frozen` must be in 0..{len(parts)}, parts of the backbone, got {frozen}.")
