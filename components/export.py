@@ -9,7 +9,7 @@ def export(
     out: Output[Model],
     recipe: str,
     detections: str,
-    tta: str = None,
+    tta: str = "",
     plain: Input[Model] = None,
 ):
     """Write the graph that is served."""
@@ -22,6 +22,6 @@ def export(
         dataset=dataset.path,
         recipe=recipe,
         detections=detections,
-        tta=tta,
+        tta=tta or None,
         plain=plain.path if plain else None,
     )

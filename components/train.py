@@ -11,7 +11,7 @@ def train(
     train: str,
     study: Input[Artifact] = None,
     teacher: Input[Artifact] = None,
-    distil: str = None,
+    distil: str = "",
 ):
     """Fit the network on the train split, with the best values of a study if there is one."""
     from pathlib import Path
@@ -24,7 +24,7 @@ def train(
         dataset=dataset.path,
         study=study.path if study else None,
         teacher=teacher.path if teacher else None,
-        distil=distil,
+        distil=distil or None,
         model=model,
         train=train,
     )

@@ -1,11 +1,11 @@
 """vote: several classifiers to one export that votes."""
 
-from kfp.dsl import Input, Model, Output
+from kfp.dsl import Model, Output
 
 from components.base import Many
 
 
-def vote(exports: Many, validations: Many, out: Output[Model], runtimes: str, recipe: str, weights: str):
+def vote(exports: Many, validations: Many, out: Output[Model], recipe: str, weights: str):
     """Combine the members, by the weights that are given or by those that fit the val split."""
     from fettle.steps import run
 
@@ -14,7 +14,6 @@ def vote(exports: Many, validations: Many, out: Output[Model], runtimes: str, re
         out.path,
         exports={name: export.path for name, export in exports.items()},
         validations={name: validation.path for name, validation in validations.items()},
-        runtimes=runtimes,
         recipe=recipe,
         weights=weights,
     )

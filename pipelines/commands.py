@@ -1,4 +1,4 @@
-"""``fettle run``, ``ensemble`` and ``compile``: plugged into the command line of the library, which knows no Kubeflow."""
+"""``fettle run``, ``ensemble``, ``compile``: plugged into the command line of the library, which knows no Kubeflow."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show everything that the steps print.")]
 
 
-def run(
-    overrides: Overrides = None, spec: SpecFile = None, as_json: AsJson = False, verbose: Verbose = False
-) -> None:
+def run(overrides: Overrides = None, spec: SpecFile = None, as_json: AsJson = False, verbose: Verbose = False) -> None:
     """Run the pipeline of a spec here: images in, a confirmed model on Triton out.
 
     Work that is done already is taken from the cache; after a failure the same command goes on at the failed step.

@@ -226,7 +226,6 @@ class _Planner:
                     "exports": {name: exports[candidate] for name, candidate in voters.items()},
                     "validations": {name: f"validate-{candidate}" for name, candidate in voters.items()},
                 },
-                runtimes={name: member.voting_runtime for name, member in spec.members.items()},
                 recipe=recipe,
                 weights=weights,
             )

@@ -45,6 +45,29 @@ def benchmark(
     typer.echo(out)
 
 
+def vote(
+    members: Annotated[list[str], typer.Argument(metavar="NAME=EXPORT:VALIDATION...", help="Classifiers.")],
+    weight: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=W", help="Of each; by default all the same.")
+    ] = None,
+    fit: Annotated[bool, typer.Option(help="Fit the weights on the val split.")] = True,
+    out: Out = Path("ensemble"),
+    as_json: AsJson = False,
+) -> None:
+    """Combine exported classifiers into one that votes; each votes in the runtime of its validation."""
+    import json
+
+    from fettle.steps.vote import vote as step
+
+    narrate()
+    given = [_candidate(each, "NAME=EXPORT:VALIDATION") for each in members]
+    exports = {name: path for name, path, _ in given}
+    weights = dict(map(_weight, weight)) if weight else {name: 1 / len(exports) for name in exports}
+    validations = {name: Path(validation) for name, _, validation in given}
+    artifact = step(exports, validations, out, recipe="fitted" if fit else "default", weights=weights)
+    typer.echo(json.dumps(dict(artifact.card.summary), indent=1) if as_json else out)
+
+
 def select(
     validations: Annotated[list[Path], typer.Argument(help="Validation artifacts, the baselines' among them.")],
     benchmark: Annotated[Path, typer.Option(help="A benchmark artifact.")],
@@ -75,11 +98,21 @@ def report(
     typer.echo(out / "index.html")
 
 
-def _candidate(text: str) -> tuple[str, Path, str]:
+def _weight(text: str) -> tuple[str, float]:
+    from fettle.errors import SpecError
+
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise SpecError(f"The weight {text!r} is not of the form NAME=0.4.") from None
+
+
+def _candidate(text: str, form: str = "NAME=EXPORT:RUNTIME") -> tuple[str, Path, str]:
     from fettle.errors import SpecError
 
     name, equals, rest = text.partition("=")
     path, colon, runtime = rest.rpartition(":")
     if not (name and equals and path and colon):
-        raise SpecError(f"The candidate {text!r} is not of the form NAME=EXPORT:RUNTIME.")
+        raise SpecError(f"{text!r} is not of the form {form}.")
     return name, Path(path), runtime

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fettle.optimize.support import runtimes_for
 from fettle.spec import FinetuneConfig, PruneConfig, QuantizeConfig, RecipeStep, Spec, TensorRTConfig
+from fettle.spec.recipes import STAGES
 
 
 def follow(spec: Spec, name: str, model: Path, dataset: Path, out: Path) -> Iterator[tuple[Path, str]]:
@@ -16,9 +17,10 @@ def follow(spec: Spec, name: str, model: Path, dataset: Path, out: Path) -> Iter
     for number, step in enumerate(steps):
         trained = _torch_step(step, spec, trained, model, dataset, out / f"{name}-{number}-{step.kind}")
     exported = out / f"{name}-export"
-    export(trained, exported, dataset=dataset, recipe=name, detections=spec.detections)
+    views = next((step.tta for step in steps if step.tta), None)
+    export(trained, exported, dataset=dataset, recipe=name, detections=spec.detections, tta=views)
     last = steps[-1] if steps else None
-    if last is None or last.kind in ("prune", "finetune"):
+    if last is None or STAGES[last.kind] < STAGES["quantize"]:
         yield from ((exported, runtime) for runtime in spec.runtimes if runtime != "tensorrt")
         return
     for runtime in runtimes_for(last, spec.runtimes):

@@ -33,8 +33,8 @@ class Embedder(nn.Module):
         norm.bias.requires_grad_(False)
         self.head = nn.Sequential(nn.Dropout(dropout), projection, norm)
         self.prototypes = nn.Linear(dimensions, classes, bias=False)
-        # Long, as steps of Adam are as long whatever the gradient: prototypes of length .2 were all carried to one point
-        # before the network could tell anybody apart, where the margin costs least.
+        # Long, since the steps of Adam are so whatever the gradient: prototypes of length .2 were all carried to one
+        # place before the network could tell anybody apart, where the margin costs least.
         nn.init.normal_(self.prototypes.weight, std=1.0)
         parts = list(backbone.children())
         if not 0 <= frozen <= len(parts):

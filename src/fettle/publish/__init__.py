@@ -2,7 +2,7 @@
 
 ::
 
-    <model>/config.pbtxt          what Triton serves: the version policy names one version. Its write is the commit.
+    <model>/config.pbtxt          what Triton serves: the version policy names what is live. Its write is the commit.
     <model>/history.json          what was promoted and rolled back when
     <model>/<N>/model.onnx        the model (or model.xml and model.bin, or model.plan)
     <model>/<N>/labels.txt        class names by index

@@ -21,7 +21,6 @@ def vote(
     validations: Mapping[str, Path],
     out: Path,
     *,
-    runtimes: Mapping[str, str],
     recipe: Literal["default", "fitted"],
     weights: Mapping[str, float],
 ) -> Artifact:
@@ -31,7 +30,6 @@ def vote(
         exports: ``export`` artifact of each member.
         validations: ``validation`` artifact of each, in the runtime in which it votes.
         out: Where the ``export`` artifact is written.
-        runtimes: In which each votes.
         recipe: ``fitted`` fits the weights on the val split; ``default`` takes them as they are.
         weights: Of each member.
 
@@ -39,8 +37,9 @@ def vote(
         SpecError: If weights are of others, or do not add up to 1.
         ArtifactError: If members cannot vote together, or a validation is of another export.
     """
+    judged = {name: Artifact.open(validations[name], kind="validation") for name in exports}
+    runtimes = {name: artifact.card.config["runtime"] for name, artifact in judged.items()}
     members = {name: Member(open_export(path), runtimes[name]) for name, path in exports.items()}
-    judged = {name: Artifact.open(validations[name], kind="validation") for name in members}
     for name, artifact in judged.items():
         if artifact.card.parents["export"]["digest"] != card.read_card(exports[name]).digest:
             raise ArtifactError(f"{artifact.path} is no validation of {exports[name]}, which {name} votes with.")
@@ -50,7 +49,7 @@ def vote(
     chosen = votes.fit_weights(probabilities, labels, weights) if recipe == "fitted" else dict(weights)
     loss = votes.log_loss(probabilities, labels, chosen)
     log.info("%s: log loss %.4f on val", ", ".join(f"{name} {weight:.3f}" for name, weight in chosen.items()), loss)
-    config = {"recipe": recipe, "weights": chosen, "runtimes": dict(runtimes)}
+    config = {"recipe": recipe, "weights": chosen, "runtimes": runtimes}
     parents = {f"member-{name}": card.read_card(path) for name, path in exports.items()}
     parents |= {f"validation-{name}": each.card for name, each in judged.items()}
     with card.create(out, kind="export", name=recipe, config=config, parents=parents) as draft:

@@ -184,3 +184,37 @@ def test_survives_json(family, tmp_path) -> None:
     (tmp_path / "selection.json").write_text('{"winner": 1}')
     with pytest.raises(ArtifactError, match="is not a selection"):
         results.load(tmp_path / "selection.json", Selection)
+
+
+def with_val(validation: results.Validation, accuracy: float) -> results.Validation:
+    return dataclasses.replace(validation, val=dataclasses.replace(validation.test, accuracy=accuracy))
+
+
+def test_the_member_that_is_best_on_val_is_the_baseline(make_evidence) -> None:
+    members = [
+        dataclasses.replace(one, validation=with_val(one.validation, on_val))
+        for one, on_val in (
+            (make_evidence("a", wrong=range(20), export=lineage("a")), 0.9),
+            (make_evidence("b", wrong=range(30), ms=20, export=lineage("b")), 0.95),
+        )
+    ]
+    vote = make_evidence("fitted", "ensemble", wrong=range(5), ms=30, export=lineage("v"))
+    found = choose([*members, vote], baselines=[one.name for one in members])
+    assert found.baseline == "b-onnxruntime"
+    assert found.candidate("a-onnxruntime").parent is None  # it stands on its own, faster or not
+    assert found.candidate("fitted-ensemble").parent == "b-onnxruntime"
+    assert found.candidate("fitted-ensemble").dropped is None  # slower, and better beyond chance
+
+
+def test_slower_and_better_by_chance_does_not_pay(make_evidence) -> None:
+    base = make_evidence(wrong=range(10), export=BASE_EXPORT)
+    found = choose([base, make_evidence("tta", wrong=range(9), ms=50, export=lineage("t", BASE_EXPORT))])
+    assert "5.0x slower" in found.candidate("tta-onnxruntime").dropped
+    assert "+0.50 points" in found.candidate("tta-onnxruntime").dropped
+
+
+def test_a_teacher_is_no_ancestor(make_evidence) -> None:
+    taught = {**lineage("s", BASE_EXPORT)}
+    taught["parents"] = {"teacher": BASE_EXPORT}
+    student = make_evidence("student", export=taught)
+    assert parents_of(student, [make_evidence(export=BASE_EXPORT), student]) == []

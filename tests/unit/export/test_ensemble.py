@@ -56,7 +56,10 @@ def test_the_precision_is_the_coarsest(linear_export, tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"classes": ("ok", "bad", "unsure")}, r"b and a cannot vote together: they have other classes, ok, bad"),
-        ({"classes": ("defective", "ok", "unsure")}, "the same classes in another order, defective, ok, unsure and ok,"),
+        (
+            {"classes": ("defective", "ok", "unsure")},
+            "the same classes in another order, defective, ok, unsure and ok,",
+        ),
         ({"resize": "crop"}, r"b takes \(8, 8, 3\) \(crop\), a \(8, 8, 3\) \(squash\)"),
         ({"task": "embed"}, "b has the task embed: classifiers vote"),
     ],

@@ -18,7 +18,9 @@ from fettle.runtimes import open_engine
 from fettle.spec import TtaConfig
 
 
-def by_hand(network: nn.Module, architecture: Architecture, images: np.ndarray, config: TtaConfig) -> list[torch.Tensor]:
+def by_hand(
+    network: nn.Module, architecture: Architecture, images: np.ndarray, config: TtaConfig
+) -> list[torch.Tensor]:
     """The network's answer to each view, made by torchvision."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     views = {

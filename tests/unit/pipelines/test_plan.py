@@ -78,3 +78,52 @@ def test_a_changed_gate_changes_only_what_depends_on_it():
     before, after = (plan(load_spec(overrides=[*RECIPES, f"gates.max_drop={drop}"])) for drop in (0.01, 0.02))
     changed = [new.name for old, new in zip(before.tasks, after.tasks, strict=True) if old != new]
     assert changed == ["select"]
+
+
+ENSEMBLE = [
+    "members.a={recipes: {int8: [quantize], tta: [tta], tta-int8: [tta, quantize]}, votes: int8-openvino}",
+    "members.b={}",
+    "recipes.int8=[quantize]",
+]
+
+
+@pytest.fixture
+def ensemble():
+    return plan(load_spec(overrides=ENSEMBLE))
+
+
+def test_members_vote_with_the_candidates_that_they_name(ensemble):
+    fitted = ensemble.task("vote-fitted")
+    assert fitted.inputs["exports"] == {"a": "quantize-a-int8-openvino", "b": "export-b"}
+    assert fitted.inputs["validations"] == {"a": "validate-a-int8-openvino", "b": "validate-b-openvino"}
+    assert fitted.settings["weights"] == {"a": 0.5, "b": 0.5}
+    assert ensemble.task("select").settings["baselines"] == ["a-int8-openvino", "b-openvino"]
+
+
+def test_the_single_network_learns_from_the_fitted_vote(ensemble):
+    assert ensemble.task("train-student").inputs["teacher"] == "vote-fitted"
+    alone = plan(load_spec(overrides=[*ENSEMBLE, "ensemble.distil=null"])).task("train-student")
+    assert "teacher" not in alone.inputs
+    assert "distil" not in alone.settings
+
+
+def test_every_network_has_candidates_under_its_name(ensemble):
+    names = {candidate.name for candidate in ensemble.candidates}
+    assert {"a-openvino", "a-int8-openvino", "a-tta-openvino", "a-tta-int8-openvino", "b-openvino"} <= names
+    assert {"default-ensemble", "fitted-ensemble", "student-openvino", "student-int8-openvino"} <= names
+    seen = set()
+    for task in ensemble.tasks:
+        assert set(task.sources) <= seen, task.name
+        seen.add(task.name)
+
+
+def test_views_are_an_export_beside_the_plain_one(ensemble):
+    assert ensemble.task("export-a-tta").inputs["plain"] == "export-a"
+    assert ensemble.task("quantize-a-tta-int8-openvino").inputs["export"] == "export-a-tta"
+    assert [task.name for task in ensemble.tasks if "tta" in task.settings] == ["export-a-tta"]
+
+
+def test_only_the_single_network_is_tuned():
+    graph = plan(load_spec(overrides=[*ENSEMBLE, "tune.trials=3"]))
+    assert graph.task("train-student").inputs["study"] == "tune"
+    assert "study" not in graph.task("train-a").inputs
