@@ -97,7 +97,8 @@ class Normalize(nn.Module):
         # Cast first: TensorRT takes uint8 only at the graph's edge. Contiguous: with channels-last
         # strides the exporter writes average pooling as a gather.
         pixels = image.float().permute(0, 3, 1, 2).contiguous()
-        return self.views(pixels) * self.scale + self.shift
+        viewed: torch.Tensor = self.views(pixels)
+        return viewed * self.scale + self.shift
 
 
 class Served(nn.Module):

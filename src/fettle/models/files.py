@@ -6,6 +6,7 @@ An embedder's backbone and head also lie apart in ``checkpoints/``, as they were
 import copy
 import json
 from pathlib import Path
+from typing import Any, cast
 
 from safetensors.torch import save_file
 from torch import nn
@@ -46,7 +47,7 @@ def save_parts(folder: Path, model: nn.Module, final: Path) -> None:
     (folder / CHECKPOINTS).mkdir()
     last = copy.deepcopy(model)
     last.load_state_dict(read_weights(final))
-    for epoch, network in {"best": model, "final": last}.items():
+    for epoch, network in cast(dict[str, Any], {"best": model, "final": last}).items():
         for name, part in network.parts.items():
             _save(part, folder / CHECKPOINTS / f"{epoch}-{name}.safetensors")
 

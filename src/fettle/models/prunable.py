@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -24,7 +25,8 @@ def make_prunable(model: nn.Module, architecture: Architecture) -> Prunable:
 def _split_c2f(model: nn.Module, architecture: Architecture) -> Prunable:
     from fettle.models.yolov8.network import split
 
-    split(getattr(model, "detector", model))
+    detector: Any = getattr(model, "detector", model)
+    split(detector)
     return model, replace(architecture, options={**architecture.options, "split_c2f": True})
 
 

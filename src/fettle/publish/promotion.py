@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from fettle.card import Card, read_card
+from fettle.card import read_card
 from fettle.evaluate.predictions import Thresholds
 from fettle.export import Export, set_thresholds
 from fettle.publish.approval import SignOff, check_sign_off
-from fettle.publish.config import check_name, config_of, label_file
-from fettle.publish.ensemble import ensemble_release, publish_members
-from fettle.publish.release import Release, publish, published_as
+from fettle.publish.config import check_name
+from fettle.publish.ensemble import Ensemble
+from fettle.publish.release import Release, publish, published_as, release_of
 from fettle.publish.repository import Event, Record, commit, history, log_event, read_live
-from fettle.publish.steps import Steps, hold, live_steps, pins, together
+from fettle.publish.steps import Steps, hold, live_steps, pins, settle, together
 from fettle.spec.serve import ServeConfig
 from fettle.storage import Store
 
@@ -84,19 +84,21 @@ def promote(
         card = read_card(export.path)
         steps: Steps = {}
         if served.format == "ensemble":
-            steps = publish_members(store, served, model_name, config, approved, card)
-            release = ensemble_release(served, model_name, steps, config, approved, card)
+            ensemble = Ensemble(served, model_name, config, approved, card)
+            steps = ensemble.publish_models(store)
+            release = ensemble.release(steps)
         else:
-            release = _release(served, runtime, model_name, config, approved, card)
+            release = release_of(served, runtime, model_name, config, approved, card)
         live = read_live(store, model_name)
         if live and (record := published_as(store, release, live.version)):
             return _promotion(store, release, record, created=False)
         record = publish(store, release, live)
-    before = history(store, model_name)
-    hold(store, steps, beside=live_steps(store, model_name), by=approved.by)
+    before, named = history(store, model_name), live_steps(store, model_name)
+    hold(store, steps, by=approved.by)
     text = together(store, model_name, {record.version, *pins(store, model_name)})
     commit(store, model_name, text, replacing=live)
     log_event(store, model_name, Event(record.at, record.version, "promote", record.sign_off.by), before=before)
+    settle(store, steps, before=named, by=approved.by)
     return _promotion(store, release, record, created=True)
 
 
@@ -108,19 +110,6 @@ def _with_thresholds(export: Export, thresholds: Thresholds) -> Iterator[Export]
         return
     with tempfile.TemporaryDirectory(prefix="fettle-promote-") as folder:
         yield set_thresholds(export, Path(folder), **thresholds)
-
-
-def _release(export: Export, runtime: str, name: str, config: ServeConfig, sign_off: SignOff, card: Card) -> Release:
-    return Release(
-        name=name,
-        runtime=runtime,
-        files={file.name: file for file in export.files},
-        configure=lambda version: config_of(export, runtime, name=name, version=version, serve=config).render(),
-        labels=label_file(export),
-        sign_off=sign_off,
-        card=card,
-        thresholds=export.thresholds,
-    )
 
 
 def _promotion(store: Store, release: Release, record: Record, *, created: bool) -> Promotion:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from fettle.card import Card, digest_file
 from fettle.evaluate.predictions import Thresholds
+from fettle.export.manifest import Export
 from fettle.publish.approval import SignOff
-from fettle.publish.config import LABELS
+from fettle.publish.config import LABELS, config_of, label_file
 from fettle.publish.repository import CONFIG, RECORD, Live, Record, now, read_record, verify_version, versions
+from fettle.spec.serve import ServeConfig
 from fettle.storage import ConflictError, Store
 
 ATTEMPTS = 20
@@ -64,6 +66,20 @@ class Release:
             lineage=self.card.brief(),
             thresholds=self.thresholds,
         )
+
+
+def release_of(export: Export, runtime: str, name: str, serve: ServeConfig, sign_off: SignOff, card: Card) -> Release:
+    """Return the release of a model that a runtime serves."""
+    return Release(
+        name=name,
+        runtime=runtime,
+        files={file.name: file for file in export.files},
+        configure=lambda version: config_of(export, runtime, name=name, version=version, serve=serve).render(),
+        labels=label_file(export),
+        sign_off=sign_off,
+        card=card,
+        thresholds=export.thresholds,
+    )
 
 
 def publish(store: Store, release: Release, live: Live | None) -> Record:

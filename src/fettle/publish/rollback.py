@@ -13,7 +13,7 @@ from fettle.publish.repository import (
     read_record,
     verify_version,
 )
-from fettle.publish.steps import hold, live_steps, pins, together, version_steps
+from fettle.publish.steps import hold, live_steps, pins, settle, together, version_steps
 from fettle.storage import Store
 
 
@@ -44,9 +44,11 @@ def rollback(store: Store, model_name: str, *, to: int | None = None, by: str = 
         promoted = ", ".join(str(version) for version in sorted({event.version for event in before}))
         raise StorageError(f"{model_name}: version {target} was never promoted; `to` may be one of {promoted}.")
     verify_version(store, read_record(store, model_name, target))
-    hold(store, version_steps(store, model_name, target), beside=live_steps(store, model_name), by=by)
+    steps, named = version_steps(store, model_name, target), live_steps(store, model_name)
+    hold(store, steps, by=by)
     commit(store, model_name, together(store, model_name, {target, *pinned}), replacing=live)
     log_event(store, model_name, Event(now(), target, "rollback", by), before=before)
+    settle(store, steps, before=named, by=by)
     return target
 
 

@@ -57,8 +57,8 @@ def version_steps(store: Store, model: str, version: int) -> dict[str, int]:
     return steps_of(store.read(key).decode(), source=f"{store.url}/{key}")
 
 
-def hold(store: Store, steps: Steps, *, beside: Steps, by: str) -> None:
-    """Have all versions of ``steps`` served, those of ``beside`` as well.
+def hold(store: Store, steps: Steps, *, by: str) -> None:
+    """Have the versions of ``steps`` served beside those that are: an ensemble is about to name them.
 
     Raises:
         SpecError: If Triton cannot serve both versions of a model.
@@ -66,15 +66,33 @@ def hold(store: Store, steps: Steps, *, beside: Steps, by: str) -> None:
         ConflictError: If somebody else changed a model meanwhile.
     """
     for model, version in steps.items():
-        live = read_live(store, model)
-        wanted = {version, beside.get(model, version)}
-        served = served_versions(live.text, source=model) if live else ()
-        if wanted <= set(served):
-            continue
-        verify_version(store, read_record(store, model, version))
-        before = history(store, model)
-        commit(store, model, together(store, model, wanted), replacing=live)
-        log_event(store, model, Event(now(), max(wanted), "promote", by), before=before)
+        served = _served(store, model)
+        if version not in served:
+            verify_version(store, read_record(store, model, version))
+            _serve(store, model, {version, *served}, by)
+
+
+def settle(store: Store, steps: Steps, *, before: Steps, by: str) -> None:
+    """Have the versions of ``steps``, which an ensemble names now, and those that it named before served, no others.
+
+    That also brings back what another promoter, who lost, took for superfluous.
+    """
+    for model, version in steps.items():
+        wanted = {version, before.get(model, version)}
+        if wanted != set(_served(store, model)):
+            _serve(store, model, wanted, by)
+
+
+def _served(store: Store, model: str) -> tuple[int, ...]:
+    live = read_live(store, model)
+    return served_versions(live.text, source=model) if live else ()
+
+
+def _serve(store: Store, model: str, wanted: set[int], by: str) -> None:
+    live, events = read_live(store, model), history(store, model)
+    commit(store, model, together(store, model, wanted), replacing=live)
+    if live is None or live.version != max(wanted):
+        log_event(store, model, Event(now(), max(wanted), "promote", by), before=events)
 
 
 def together(store: Store, model: str, versions: Iterable[int]) -> str:

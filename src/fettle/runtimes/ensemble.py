@@ -45,8 +45,9 @@ class EnsembleEngine(Engine):
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         if not self._open:
             raise ServeError("This ensemble is closed: open it again.")
-        return self._vote([engine(images)[0] for engine in self._engines])
+        return self._vote(*(engine(images)[0] for engine in self._engines))
 
     def close(self) -> None:
         self._open = False
+        self._vote.close()
         self._stack.close()

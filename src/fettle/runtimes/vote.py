@@ -1,6 +1,6 @@
 """The vote of an ensemble: a small ONNX graph over the members' answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,13 @@ class Vote:
             raise ArtifactError(f"{file} cannot be loaded ({reason(error)}): combine the members again.") from None
         self.inputs = tuple(tensor.name for tensor in self._session.get_inputs())
 
-    def __call__(self, answers: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    def __call__(self, *answers: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return the graph's outputs, given the members' probabilities in the order of :attr:`inputs`."""
         try:
             return tuple(self._session.run(None, dict(zip(self.inputs, answers, strict=True))))
         except Exception as error:
             raise ServeError(f"The vote failed ({reason(error)}).") from None
+
+    def close(self) -> None:
+        """Give the memory back; the vote cannot be called any more."""
+        del self._session

@@ -52,7 +52,7 @@ def test_keys_inside_recipes_are_matched_too(write):
         ("train.lr=.nan", ["train.lr", "finite"]),
         ("task=segment", ["task", "classify", "segment"]),
         ("recipes.int8=[]", ["int8", "no step"]),
-        ("recipes.odd=[quantize,prune]", ["odd", "prune", "must come last"]),
+        ("recipes.odd=[quantize,prune]", ["odd", "prune cannot follow quantize"]),
         ("recipes.odd=[{prune: {}, quantize: {}}]", ["one of"]),
         ("recipes.Int_8=[quantize]", ["Int_8", "lower-case"]),
         ("dataset.layout=pattern", ["label_pattern"]),

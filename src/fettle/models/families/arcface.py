@@ -3,7 +3,7 @@
 For ``classify`` it answers by the cosines to the classes' prototypes.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -56,4 +56,4 @@ def classifier(classes: int, *, scale: float = SCALE, **options: Any) -> nn.Modu
     """
     from fettle.models.embedder import CosineClassifier  # imports timm: seconds
 
-    return CosineClassifier(arcface(classes, **options), scale=scale)
+    return CosineClassifier(cast(Any, arcface(classes, **options)), scale=scale)

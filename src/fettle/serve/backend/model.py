@@ -8,7 +8,7 @@ https://github.com/triton-inference-server/backend/blob/main/docs/python_based_b
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from fettle.runtimes import open_engine
 # Parameters that say nothing about the engine: Fettle's own, and one of the native backend's batching.
 OTHERS = ("fettle.", "ENABLE_BATCH_PADDING")
 IMAGE = "image"
-Answer = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
 class TritonPythonModel:
@@ -37,7 +36,9 @@ class TritonPythonModel:
         self._inputs = [each["name"] for each in config["input"]]
         is_vote = self._inputs != [IMAGE]
         try:
-            self._answer = _open_vote(file, options) if is_vote else _open_engine(config["backend"], file, options)
+            self._model = (
+                _open_vote(file, options) if is_vote else open_engine(config["backend"], file, options=options)
+            )
         except FettleError as error:
             raise pb.TritonModelException(str(error)) from None
         dtype = np.float32 if is_vote else np.uint8
@@ -49,25 +50,23 @@ class TritonPythonModel:
             [pb.get_input_tensor_by_name(request, name).as_numpy() for request in requests] for name in self._inputs
         ]
         try:
-            outputs = self._answer([_join(arrays, room) for arrays, room in zip(given, self._batches, strict=True)])
+            outputs = self._model(*(_join(arrays, room) for arrays, room in zip(given, self._batches, strict=True)))
         except Exception as error:  # an answer to these requests; the next ones find the model alive
             return [pb.InferenceResponse(error=pb.TritonError(str(error))) for _ in requests]
         ends = np.cumsum([len(each) for each in given[0]])
         return [self._response(outputs, end - len(each), end) for each, end in zip(given[0], ends, strict=True)]
+
+    def finalize(self) -> None:
+        self._model.close()
 
     def _response(self, outputs: Sequence[np.ndarray], start: int, end: int) -> Any:
         pairs = zip(self._outputs, outputs, strict=True)
         return pb.InferenceResponse([pb.Tensor(name, output[start:end]) for name, output in pairs])
 
 
-def _open_engine(backend: str, file: Path, options: Mapping[str, str]) -> Answer:
-    engine = open_engine(backend, file, options=options)
-    return lambda arrays: engine(arrays[0])
-
-
-def _open_vote(file: Path, options: Mapping[str, str]) -> Answer:
-    """Open the graph of an ensemble's vote, which takes the members' probabilities by name."""
-    from fettle.runtimes.vote import Vote
+def _open_vote(file: Path, options: Mapping[str, str]) -> Any:
+    """Open the graph of an ensemble's vote, which takes the members' probabilities in their order."""
+    from fettle.runtimes.vote import Vote  # onnxruntime, which other backends do not need
 
     return Vote(file, options=options)
 
