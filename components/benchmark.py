@@ -5,8 +5,10 @@ from kfp.dsl import Artifact, Dataset, Input, Output
 from components.base import Many
 
 
-def benchmark(exports: Many, dataset: Input[Dataset], out: Output[Artifact], runtimes: str, config: str):
-    """Measure the candidates together; ``runtimes`` maps their names to runtimes."""
+def benchmark(
+    exports: Many, dataset: Input[Dataset], out: Output[Artifact], runtimes: str, config: str, machine: str = ""
+):
+    """Measure the candidates together; ``runtimes`` maps names to runtimes, ``machine`` is for the cache alone."""
     import json
 
     from fettle.steps import run

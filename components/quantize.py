@@ -3,8 +3,16 @@
 from kfp.dsl import Dataset, Input, Model, Output
 
 
-def quantize(export: Input[Model], dataset: Input[Dataset], out: Output[Model], config: str, recipe: str, runtime: str):
-    """Quantize, calibrated on the calib split."""
+def quantize(
+    export: Input[Model],
+    dataset: Input[Dataset],
+    out: Output[Model],
+    config: str,
+    recipe: str,
+    runtime: str,
+    machine: str = "",
+):
+    """Quantize, calibrated on the calib split; ``machine`` is for the cache alone: another one does it again."""
     from fettle.steps import run
 
     out.path, out.metadata, _ = run(

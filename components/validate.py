@@ -11,9 +11,10 @@ def validate(
     name: str,
     runtime: str,
     detections: str,
+    machine: str = "",
     reference: Input[Artifact] = None,
 ):
-    """Measure the task's scores and the parity with the reference."""
+    """Measure the task's scores and the parity with the reference; ``machine`` is for the cache alone."""
     from pathlib import Path
 
     from fettle.steps import run

@@ -15,6 +15,8 @@ from fettle.spec import FinetuneConfig, ModelConfig, Recipe, RecipeStep, Spec, T
 from fettle.spec.recipes import TORCH_STEPS
 
 BASELINE = "baseline"
+# Steps whose result is of the machine that they run on: another one does not take it from the cache.
+OF_THE_MACHINE = ("quantize", "validate", "benchmark")
 TOLD = ("tune", "train", *TORCH_STEPS, "vote")  # steps whose artifacts the report tells of, beside the candidates'
 
 
@@ -68,8 +70,8 @@ def plan(spec: Spec, *, content: str = "", machine: Passport | None = None) -> P
     Args:
         spec: The resolved spec.
         content: Digest of the source data; part of the ingest task, so that other data is other work.
-        machine: Where it will run; recipes that need hardware which is not there are left out. ``None``
-            (a cluster) leaves none out.
+        machine: Where it will run; recipes that need hardware which is not there are left out, and what was measured
+            elsewhere is measured again. ``None`` (a cluster) leaves none out.
     """
     return _Planner(spec, content, machine).plan()
 
@@ -122,6 +124,8 @@ class _Planner:
 
     def _add(self, step: str, *suffix: str, inputs: Mapping[str, Any] | None = None, **settings: Any) -> str:
         name = "-".join((step, *suffix))
+        if self.machine and step in OF_THE_MACHINE:
+            settings["machine"] = self.machine.fingerprint
         self.tasks[name] = Task(name, step, inputs or {}, settings)
         return name
 

@@ -127,3 +127,14 @@ def test_only_the_single_network_is_tuned():
     graph = plan(load_spec(overrides=[*ENSEMBLE, "tune.trials=3"]))
     assert graph.task("train-student").inputs["study"] == "tune"
     assert "study" not in graph.task("train-a").inputs
+
+
+def test_what_is_of_a_machine_is_done_again_on_another():
+    """Cached tasks are found by their settings: measured elsewhere is not measured here."""
+    spec, here = load_spec(overrides=["recipes.int8=[quantize]"]), replace(passport(), gpu=None)
+    other = replace(here, flags=(*here.flags, "avx512_vnni", "amx_int8"))
+    mine, theirs = plan(spec, machine=here), plan(spec, machine=other)
+    changed = {task.step for task in mine.tasks if task != theirs.task(task.name)}
+    assert changed == {"quantize", "validate", "benchmark"}
+    assert {"ingest", "train", "export", "select"} <= {task.step for task in mine.tasks} - changed
+    assert plan(spec, machine=here) == mine

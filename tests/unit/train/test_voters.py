@@ -43,7 +43,7 @@ def test_a_detector_learns_to_vote(dataset: Dataset, tmp_path: Path) -> None:
     architecture = Architecture("classify", "yolov5_resnet", CLASSES, 32, {**OPTIONS, "width": 32})
     torch.manual_seed(0)
     network = build_model(architecture)
-    settings = config(preset="yolov5-small", epochs=8, lr=2e-3, ema=0.9, loss={"classification": 2.0})
+    settings = config(preset="yolov5-small", epochs=25, lr=2e-3, ema=0.9, loss={"classification": 2.0})
     result = find_trainer(architecture)(network, architecture, dataset, settings, folder=tmp_path / "run")
     assert isinstance(result.model, BestBox)
     assert not result.model.training
