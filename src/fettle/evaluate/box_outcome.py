@@ -33,10 +33,10 @@ class BoxOutcome:
         """(M,) bool: true boxes that the served file finds."""
         return self.detections.found(self.thresholds)
 
-    def score(self, *, confidence: float) -> Score:
+    def scores(self, *, confidence: float) -> Mapping[str, Score]:
         interval = percentiles(self.detections.matches.map50, self.resampled.map50, confidence)
         truth = self.detections.truth
-        return Score(interval, f"over {len(truth.labels)} objects in {len(truth)} images")
+        return {"map50": Score(interval, f"over {len(truth.labels)} objects in {len(truth)} images")}
 
     def class_score(self, label: int, *, confidence: float) -> Score | None:
         support = int(self._of_class(label).sum())

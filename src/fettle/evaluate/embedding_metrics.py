@@ -84,15 +84,14 @@ class EmbeddingOutcome:
         rows, columns = self.found.pairs
         return np.asarray(self.found.labels[rows[self.found.labels[rows] == self.found.labels[columns]]])
 
-    def score(self, *, confidence: float) -> Score:
-        return self.retrieval.score(confidence=confidence)
-
-    def tar(self, *, confidence: float) -> Score:
-        """Return TAR at FAR .01, its interval by bootstrap over identities."""
+    def scores(self, *, confidence: float) -> Mapping[str, Score]:
+        """Return rank-1, and TAR at FAR .01 with an interval by bootstrap over identities."""
+        (rank1,) = self.retrieval.scores(confidence=confidence).values()
         samples = self._resampled(self.accepted)
         low, high = np.quantile(samples, tails(confidence))
         basis = f"{int(self.accepted.sum())} of {len(self.accepted)} pairs of {len(np.unique(self.owners))} identities"
-        return Score(Interval(float(self.accepted.mean()), float(low), float(high), confidence), basis)
+        tar = Score(Interval(float(self.accepted.mean()), float(low), float(high), confidence), basis)
+        return {"rank1": rank1, "tar": tar}
 
     def class_score(self, label: int, *, confidence: float) -> Score | None:
         return self.retrieval.class_score(label, confidence=confidence)

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import cast
 
 from fettle.evaluate import words
-from fettle.evaluate.embedding_metrics import EmbeddingOutcome
 from fettle.evaluate.evidence import Evidence
-from fettle.evaluate.measures import MEASURES, headline
+from fettle.evaluate.measures import MEASURES
 from fettle.evaluate.outcomes import Score
 from fettle.evaluate.results import GateVerdict
 from fettle.spec import GateConfig
@@ -53,19 +51,19 @@ def drop_of(index: int, key: str) -> Gate:
     return gate
 
 
-def min_score(key: str) -> Gate:
-    """Return the gate that holds the headline score on its own against ``key`` of the config."""
+def min_score(index: int, key: str) -> Gate:
+    """Return the gate that holds a measure of the task, by its place, on its own against ``key`` of the config."""
 
     def gate(candidate: Evidence, _: Evidence, config: GateConfig) -> GateVerdict | None:
         floor: float | None = getattr(config, key)
         if floor is None:
             return None
-        score = candidate.outcome.score(confidence=config.confidence)
+        measure = MEASURES[candidate.validation.task][index]
+        score = candidate.outcome.scores(confidence=config.confidence)[measure.name]
         return GateVerdict(
             key,
             score.interval.estimate >= floor - ROUNDING,
-            f"Asked: {headline(candidate.validation.task)} of at least {words.percent(floor)}. "
-            f"Measured: {_score_words(score)}.",
+            f"Asked: {measure} of at least {words.percent(floor)}. Measured: {_score_words(score)}.",
         )
 
     return gate
@@ -142,28 +140,16 @@ def _score_words(score: Score) -> str:
     return f"{words.percent(score.interval.estimate)}, {score.basis} ({words.between(score.interval)})"
 
 
-def min_tar(candidate: Evidence, _: Evidence, config: GateConfig) -> GateVerdict | None:
-    """TAR at FAR .01 on its own."""
-    if config.min_tar is None:
-        return None
-    score = cast(EmbeddingOutcome, candidate.outcome).tar(confidence=config.confidence)
-    return GateVerdict(
-        "min_tar",
-        score.interval.estimate >= config.min_tar - ROUNDING,
-        f"Asked: TAR at FAR .01 of at least {words.percent(config.min_tar)}. Measured: {_score_words(score)}.",
-    )
-
-
 max_drop = drop_of(0, "max_drop")
 GATES: Mapping[str, tuple[Gate, ...]] = MappingProxyType(
     {
-        "classify": (max_drop, min_score("min_accuracy"), class_floor, latency_p95, max_size),
-        "detect": (max_drop, min_score("min_map50"), class_floor, latency_p95, max_size),
+        "classify": (max_drop, min_score(0, "min_accuracy"), class_floor, latency_p95, max_size),
+        "detect": (max_drop, min_score(0, "min_map50"), class_floor, latency_p95, max_size),
         "embed": (
             max_drop,
             drop_of(1, "max_tar_drop"),
-            min_score("min_rank1"),
-            min_tar,
+            min_score(0, "min_rank1"),
+            min_score(1, "min_tar"),
             class_floor,
             latency_p95,
             max_size,

@@ -26,8 +26,8 @@ class Outcome(Protocol):
 
     class_measure: ClassVar[str]
 
-    def score(self, *, confidence: float) -> Score:
-        """Return the headline score."""
+    def scores(self, *, confidence: float) -> Mapping[str, Score]:
+        """Return the scores by measure, the headline first."""
         ...
 
     def class_score(self, label: int, *, confidence: float) -> Score | None:
@@ -56,8 +56,8 @@ class ImageOutcome:
     correct: np.ndarray
     labels: np.ndarray
 
-    def score(self, *, confidence: float) -> Score:
-        return _share(self.correct, confidence)
+    def scores(self, *, confidence: float) -> Mapping[str, Score]:
+        return {"accuracy": _share(self.correct, confidence)}
 
     def class_score(self, label: int, *, confidence: float) -> Score | None:
         rows = self.labels == label

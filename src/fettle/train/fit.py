@@ -58,7 +58,7 @@ def fit(
         SpecError: If a key of ``config`` does not suit the task, Lightning or this machine.
         TrainError: If the loss is not finite, training was interrupted, or the disk is full.
     """
-    _check(dataset, teacher=teacher, distil=distil)
+    _check(dataset, config, teacher=teacher, distil=distil)
     distillation = Distillation(teacher, distil) if teacher is not None and distil is not None else None
     objective = make_objective(dataset, config, distillation)
     monitor = _monitor(config, objective)
@@ -109,7 +109,11 @@ def _monitor(config: TrainConfig, objective: Objective) -> str:
     return monitor
 
 
-def _check(dataset: Dataset, *, teacher: nn.Module | None, distil: DistilConfig | None) -> None:
+def _check(
+    dataset: Dataset, config: TrainConfig, *, teacher: nn.Module | None, distil: DistilConfig | None
+) -> None:
+    if config.options:
+        raise SpecError(f"`train.options` {config.options} are for yolov8's own trainer: this family takes none.")
     if (teacher is None) != (distil is None):
         raise SpecError("`distil` needs a teacher, and a teacher needs `distil`: give both or neither.")
     for split in ("train", "val"):

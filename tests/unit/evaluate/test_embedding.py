@@ -75,7 +75,7 @@ def test_comparison_is_paired_and_by_identity() -> None:
     assert found["tar"].interval.high < 0
     assert found["tar"].unit == "pairs"
     assert found["tar"].interval.estimate == pytest.approx(float(worse.accepted.mean() - good.accepted.mean()))
-    score = worse.tar(confidence=0.95)
+    score = worse.scores(confidence=0.95)["tar"]
     assert score.interval.low < score.interval.estimate < score.interval.high
     assert score.basis.endswith("pairs of 12 identities")
 

@@ -84,7 +84,7 @@ def test_is_paired() -> None:
     paired = one.against(two, max_drop=0.0, confidence=0.95)["map50"]
     assert (paired.interval.low, paired.interval.high, paired.probability) == (0, 0, 1)
     assert (paired.gained, paired.lost, paired.unit) == (0, 0, "objects")
-    alone = one.score(confidence=0.95).interval
+    alone = one.scores(confidence=0.95)["map50"].interval
     assert alone.high - alone.low > 0.03
 
 

@@ -124,6 +124,7 @@ def test_distilling_pulls_towards_the_teacher(dataset: Dataset, learnt: tuple[Fi
         ({"trackers": ["wandb"]}, r"names wandb, which is not installed: pip install 'fettle\[trackers\]'"),
         ({"precision": "fp16", "trainer": {"accelerator": "cpu"}}, r"`train.precision: fp16` needs a GPU"),
         ({"augment": [{"HorizontalFlop": {}}]}, r"HorizontalFlip"),
+        ({"options": {"degrees": 5.0}}, r"`train.options` .*degrees.* are for yolov8's own trainer"),
     ],
 )
 def test_what_does_not_suit_is_refused(
