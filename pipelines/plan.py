@@ -7,16 +7,17 @@ name says step, recipe and runtime, so that the graph reads like the table of ca
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from fettle.hardware import Passport
 from fettle.optimize.support import missing_hardware, runtimes_for
-from fettle.spec import FinetuneConfig, ModelConfig, Recipe, RecipeStep, Spec, TrainConfig
+from fettle.spec import FinetuneConfig, MemberConfig, Recipe, RecipeStep, Spec
 from fettle.spec.recipes import TORCH_STEPS
 
-BASELINE = "baseline"
+BASELINE, STUDENT = "baseline", "student"
 # Steps whose result is of the machine that they run on: another one does not take it from the cache.
-OF_THE_MACHINE = ("quantize", "validate", "benchmark")
+OF_THE_MACHINE = ("prune", "quantize", "validate", "benchmark")
 TOLD = ("tune", "train", *TORCH_STEPS, "vote")  # steps whose artifacts the report tells of, beside the candidates'
 
 
@@ -78,28 +79,29 @@ def plan(spec: Spec, *, content: str = "", machine: Passport | None = None) -> P
 
 @dataclass(frozen=True)
 class _Track:
-    """One trained network and its recipes; ``prefix`` parts its tasks from those of other networks.
+    """One trained network and its recipes.
 
     Attributes:
-        train: Task that trained it.
-        fit: How.
+        name: Parts its tasks from those of other networks; none where it is the only one.
+        network: How it is made.
+        trained: Task that trained it.
         nodes: Path of a recipe -> the task at its end.
     """
 
-    prefix: tuple[str, ...]
-    train: str
-    fit: TrainConfig
-    recipes: Mapping[str, Recipe]
+    name: str
+    network: Spec | MemberConfig
+    trained: str
     nodes: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def named(self, recipe: str) -> str:
         """Return what a recipe is called in the table of candidates."""
-        return "-".join((*self.prefix, *([] if self.prefix and recipe == BASELINE else [recipe])))
+        return _named(self.name, recipe)
 
     def owner(self, path: tuple[str, ...]) -> str:
         """Name a shared prefix after the shortest recipe that begins with it."""
-        sharing = (name for name, recipe in self.recipes.items() if _path(recipe)[: len(path)] == path)
-        return self.named(min(sharing, key=lambda name: len(self.recipes[name])) if path else BASELINE)
+        recipes = self.network.recipes
+        sharing = (name for name, recipe in recipes.items() if _path(recipe)[: len(path)] == path)
+        return self.named(min(sharing, key=lambda name: len(recipes[name])) if path else BASELINE)
 
 
 class _Planner:
@@ -116,9 +118,16 @@ class _Planner:
             image_size=spec.model.image_size, task=spec.task,
         )  # fmt: skip
         for name, member in spec.members.items():
-            self._track((name,), member.model, member.train, member.recipes)
-        teacher = self._vote() if spec.members else None
-        self._track(("student",) if spec.members else (), spec.model, spec.train, spec.recipes, teacher=teacher)
+            self._track(name, member)
+        inputs: dict[str, str] = {}
+        settings: dict[str, Any] = {}
+        if spec.members:
+            teacher = self._vote()
+            if spec.ensemble.distil:
+                inputs["teacher"], settings["distil"] = teacher, spec.ensemble.distil.to_json()
+        if spec.tune.trials:
+            inputs["study"] = self._add("tune", inputs={"dataset": "ingest"}, **_fit(spec), tune=spec.tune.to_json())
+        self._track(STUDENT if spec.members else "", spec, inputs=inputs, **settings)
         self._judge()
         return Plan(tuple(self.tasks.values()), tuple(self.candidates), self.skipped)
 
@@ -130,26 +139,14 @@ class _Planner:
         return name
 
     def _track(
-        self,
-        prefix: tuple[str, ...],
-        model: ModelConfig,
-        train: TrainConfig,
-        recipes: Mapping[str, Recipe],
-        teacher: str | None = None,
+        self, name: str, network: Spec | MemberConfig, *, inputs: Mapping[str, str] = MappingProxyType({}), **more: Any
     ) -> None:
-        inputs = {"dataset": "ingest"}
-        settings = {"model": model.to_json(), "train": train.to_json()}
-        if self.spec.tune.trials and prefix[:1] not in [(name,) for name in self.spec.members]:
-            self._add("tune", inputs=inputs, **settings, tune=self.spec.tune.to_json())
-            inputs = {**inputs, "study": "tune"}
-        if teacher and self.spec.ensemble.distil:
-            inputs, settings = (
-                {**inputs, "teacher": teacher},
-                {**settings, "distil": self.spec.ensemble.distil.to_json()},
-            )
-        track = _Track(prefix, self._add("train", *prefix, inputs=inputs, **settings), train, recipes)
-        self._candidates(track.named(BASELINE), self._export(track, (), track.train), self.spec.runtimes)
-        for name, recipe in recipes.items():
+        """Add a network's training and its recipes."""
+        suffix = [name] if name else []
+        trained = self._add("train", *suffix, inputs={"dataset": "ingest", **inputs}, **_fit(network), **more)
+        track = _Track(name, network, trained)
+        self._candidates(track.named(BASELINE), self._export(track, (), trained), self.spec.runtimes)
+        for name, recipe in network.recipes.items():
             reason = missing_hardware(recipe, self.machine) if self.machine else None
             if reason:
                 self.skipped[track.named(name)] = reason
@@ -158,7 +155,7 @@ class _Planner:
 
     def _recipe(self, track: _Track, name: str, recipe: Recipe) -> None:
         """Add the recipe's tasks, but for those of a prefix that is there already."""
-        last, path = track.train, ()
+        last, path = track.trained, ()
         for step in (step for step in recipe if step.kind in TORCH_STEPS):
             parent, path = last, (*path, *_path([step]))
             last = track.nodes.get(path) or self._torch_step(track, path, step, parent)
@@ -175,21 +172,18 @@ class _Planner:
         inputs = {"model": parent, "dataset": "ingest"}
         settings: dict[str, Any] = {"config": step.config.to_json()}
         if isinstance(step.config, FinetuneConfig):
-            settings["train"] = track.fit.to_json()
+            settings["train"] = track.network.train.to_json()
             if step.config.distil:
-                inputs["parent"] = track.train
+                inputs["parent"] = track.trained
         return self._add(step.kind, track.owner(path), inputs=inputs, **settings)
 
     def _export(self, track: _Track, path: tuple[str, ...], model: str, tta: RecipeStep | None = None) -> str:
         key = (*path, "export")
         if key not in track.nodes:
             owner, inputs = track.owner(path), {"model": model, "dataset": "ingest"}
-            views = {}
+            views = {"tta": tta.config.to_json()} if tta else {}
             if tta:
-                inputs, views = (
-                    {**inputs, "plain": self._export(track, path[:-1], model)},
-                    {"tta": tta.config.to_json()},
-                )
+                inputs["plain"] = self._export(track, path[:-1], model)
             track.nodes[key] = self._add(
                 "export", owner, inputs=inputs, recipe=owner, detections=self.spec.detections.to_json(), **views
             )
@@ -239,8 +233,7 @@ class _Planner:
     def _voter(self, name: str) -> str:
         """Return the candidate with which a member votes."""
         member = self.spec.members[name]
-        recipe = _Track((name,), "", member.train, {}).named(member.voting_recipe)
-        return f"{recipe}-{member.voting_runtime}"
+        return f"{_named(name, member.voting_recipe)}-{member.voting_runtime}"
 
     def _judge(self) -> None:
         spec = self.spec
@@ -267,6 +260,14 @@ class _Planner:
             self._add("confirm", inputs=inputs, **serve)
             told |= {"promotion": "promote", "confirmation": "confirm"}
         self._add("report", inputs={"artifacts": told}, title=spec.name, skipped=self.skipped)
+
+
+def _named(network: str, recipe: str) -> str:
+    return "-".join(part for part in (network, "" if network and recipe == BASELINE else recipe) if part)
+
+
+def _fit(network: Spec | MemberConfig) -> dict[str, Any]:
+    return {"model": network.model.to_json(), "train": network.train.to_json()}
 
 
 def _path(recipe: Recipe) -> tuple[str, ...]:

@@ -11,12 +11,11 @@ from torch import nn
 from fettle.errors import HardwareError, ServeError
 from fettle.export import set_thresholds
 from fettle.export.manifest import MANIFEST, Tensor
-from fettle.export.onnx import export_onnx
+from fettle.export.onnx import describe, export_onnx
 from fettle.export.tensorrt import build_engine, check_device
 from fettle.models import Architecture
 from fettle.optimize.quantization import PREPARATIONS
 from fettle.runtimes import open_engine
-from fettle.steps.export import describe
 
 SIZE, MAX_BATCH = 32, 8
 

@@ -13,14 +13,13 @@ from fettle import card
 from fettle.cli.app import app
 from fettle.errors import ServeError
 from fettle.export import Export, open_export
-from fettle.export.onnx import export_onnx
+from fettle.export.onnx import describe, export_onnx
 from fettle.models import Architecture
 from fettle.models.registry import build_model
 from fettle.publish import Promotion
 from fettle.runtimes import open_engine
 from fettle.serve.gallery import Gallery, enroll, identify
 from fettle.serve.triton import LocalTriton
-from fettle.steps.export import describe
 
 Publish = Callable[..., Promotion]
 PEOPLE = {"ada": (200, 40, 40), "bob": (40, 200, 40), "Zoë": (40, 40, 200)}

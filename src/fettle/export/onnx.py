@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from fettle.errors import FettleError, OptimizeError
+from fettle.export.manifest import Export, Tensor
 from fettle.export.served import Served, Tensors, find_head
 from fettle.export.tidy import tidy
 from fettle.models.architecture import Architecture
@@ -130,3 +131,23 @@ def _trace(served: Served, architecture: Architecture, outputs: tuple[str, ...])
     assert program is not None
     proto: onnx.ModelProto = program.model_proto
     return proto
+
+
+def describe(
+    path: Path, architecture: Architecture, *, recipe: str, resize: str, detections: DetectionConfig | None = None
+) -> Export:
+    """Return the manifest of a float32 ONNX export."""
+    size, head, config = architecture.image_size, find_head(architecture.task), detections or DetectionConfig()
+    return Export(
+        path=path,
+        task=architecture.task,
+        classes=architecture.classes,
+        recipe=recipe,
+        format="onnx",
+        precision="float32",
+        runtimes=("onnxruntime", "openvino"),
+        input=Tensor(INPUT, "uint8", (size, size, 3)),
+        outputs=head.outputs(architecture, config),
+        resize=resize,
+        thresholds=head.thresholds(config),
+    )

@@ -63,6 +63,13 @@ def quantize(source: Export, folder: Path, images: np.ndarray, *, config: Quanti
             quantized, or the answers are broken.
         HardwareError: If bf16 is asked of a CPU that has it not.
     """
+    result = convert(source, folder, images, config=config, runtime=runtime)
+    check_answers(source, result, images[:CHECKED_IMAGES], runtimes=(runtime, runtime))
+    return result
+
+
+def convert(source: Export, folder: Path, images: np.ndarray, *, config: QuantizeConfig, runtime: str) -> Export:
+    """Do what :func:`quantize` does, but for the look at the answers: for who wants to know the speed alone."""
     _check_float(source)
     method = _find_method(config, runtime)
     config = for_machine(config, passport())
@@ -80,7 +87,6 @@ def quantize(source: Export, folder: Path, images: np.ndarray, *, config: Quanti
         raise
     except Exception as error:  # quantizers have no common base of their errors
         raise OptimizeError(f"{source.file} cannot be brought to {config.precision} for {runtime}: {error}") from error
-    check_answers(source, result, images[:CHECKED_IMAGES], runtimes=(runtime, runtime))
     return result
 
 

@@ -13,6 +13,7 @@ from fettle.spec.recipes import (
     QuantizeConfig,
     Recipe,
     RecipeStep,
+    SpeedConfig,
     TensorRTConfig,
     TtaConfig,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Section",
     "ServeConfig",
     "Spec",
+    "SpeedConfig",
     "Split",
     "SplitConfig",
     "Task",

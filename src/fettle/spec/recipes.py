@@ -3,12 +3,25 @@
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from fettle.spec.base import Precision, Section
 from fettle.spec.train import DistilConfig
+
+
+class SpeedConfig(Section):
+    """Prune to a speed that is measured, not to a share: in the runtime and precision that will serve."""
+
+    times: float = Field(gt=1, le=20)
+    """How many times as fast as the whole network, both in that runtime and precision, at batch 1 on this machine."""
+    runtime: Literal["onnxruntime", "openvino"] = "openvino"
+    """Where it is timed."""
+    precision: Precision = "int8"
+    """In which it is timed; what the recipe ends in."""
+    width_steps: list[Annotated[int, Field(ge=1)]] = Field([8, 16, 32], min_length=1)
+    """Widths stay multiples of one of these: which is fastest depends on the machine."""
 
 
 class PruneConfig(Section):
@@ -27,6 +40,9 @@ class PruneConfig(Section):
     width_step: int = Field(16, ge=1)
     """Widths stay multiples of this: kernels are slow at odd widths. 32 was faster still for ResNets in OpenVINO, and
     too coarse for narrow networks."""
+    speed: SpeedConfig | None = None
+    """Find the smallest ``ratio``, and the ``width_step``, that make the network so much faster, by measuring; these
+    keys are then passed over."""
     keep: list[str] = []
     """Names of modules whose outputs are left as they are, beside the classifier."""
 

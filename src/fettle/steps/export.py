@@ -4,10 +4,8 @@ from pathlib import Path
 
 from fettle import card
 from fettle.card import Artifact
-from fettle.export import Export, Tensor
-from fettle.export.onnx import INPUT, export_onnx
-from fettle.export.served import find_head
-from fettle.models import Architecture, load_model
+from fettle.export.onnx import describe, export_onnx
+from fettle.models import load_model
 from fettle.spec import DetectionConfig, TtaConfig
 
 DETECTIONS = DetectionConfig()
@@ -49,23 +47,3 @@ def export(
         manifest.save()
         draft.summary.update(precision=manifest.precision, megabytes=round(manifest.file.stat().st_size / 1e6, 3))
     return Artifact.open(out, kind="export")
-
-
-def describe(
-    path: Path, architecture: Architecture, *, recipe: str, resize: str, detections: DetectionConfig = DETECTIONS
-) -> Export:
-    """Return the manifest of a float32 ONNX export."""
-    size, head = architecture.image_size, find_head(architecture.task)
-    return Export(
-        path=path,
-        task=architecture.task,
-        classes=architecture.classes,
-        recipe=recipe,
-        format="onnx",
-        precision="float32",
-        runtimes=("onnxruntime", "openvino"),
-        input=Tensor(INPUT, "uint8", (size, size, 3)),
-        outputs=head.outputs(architecture, detections),
-        resize=resize,
-        thresholds=head.thresholds(detections),
-    )

@@ -15,7 +15,9 @@ from fettle.export.served import Normalize
 from fettle.models import Architecture, load_model, read_plan, save_model
 from fettle.models.prunable import make_prunable
 from fettle.optimize import pruning
+from fettle.optimize.calibration import calibration_images
 from fettle.spec import PruneConfig
+from fettle.tune.speed import CALIBRATION, prune_for_speed
 
 TAYLOR_IMAGES = 256
 TAYLOR_BATCH = 16
@@ -32,7 +34,8 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
 
     Raises:
         ArtifactError: If an input is missing or altered.
-        OptimizeError: If nothing was removed, the share is out of reach, or the importance does not suit the task.
+        OptimizeError: If nothing was removed, the share or the speed is out of reach, or the importance does not suit
+            the task.
     """
     source, data = Artifact.open(model, kind="model"), open_dataset(dataset)
     network, architecture = make_prunable(*load_model(model))
@@ -43,12 +46,21 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
             "group_norm or l1."
         )
     size = architecture.image_size
-    result = pruning.prune(
-        network,
-        config,
-        example_input=torch.zeros(2, 3, size, size),
-        batches=batches(data, architecture) if batches else None,
-    )
+
+    def remove(config: PruneConfig) -> pruning.PruneResult:
+        return pruning.prune(
+            network,
+            config,
+            example_input=torch.zeros(2, 3, size, size),
+            batches=batches(data, architecture) if batches else None,
+        )
+
+    if config.speed is None:
+        result, told = remove(config), {}
+    else:
+        images = calibration_images(data, CALIBRATION)
+        found = prune_for_speed(network, architecture, config, config.speed, prune=remove, images=images)
+        result, told = found.pruned, {"speed": found.to_json()}
     parents = {"model": source.card, "dataset": data.artifact.card}
     with card.create(out, kind="model", name=source.card.name, config=config.to_json(), parents=parents) as draft:
         save_model(draft.path, result.model, replace(architecture, plan=read_plan(result.model)))
@@ -57,6 +69,7 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
             macs=result.after.macs,
             params_removed=round(result.removed("params"), 4),
             macs_removed=round(result.removed("macs"), 4),
+            **told,
         )
     return Artifact.open(out, kind="model")
 

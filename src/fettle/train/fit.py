@@ -109,9 +109,7 @@ def _monitor(config: TrainConfig, objective: Objective) -> str:
     return monitor
 
 
-def _check(
-    dataset: Dataset, config: TrainConfig, *, teacher: nn.Module | None, distil: DistilConfig | None
-) -> None:
+def _check(dataset: Dataset, config: TrainConfig, *, teacher: nn.Module | None, distil: DistilConfig | None) -> None:
     if config.options:
         raise SpecError(f"`train.options` {config.options} are for yolov8's own trainer: this family takes none.")
     if (teacher is None) != (distil is None):

@@ -8,14 +8,13 @@ import torch
 
 from fettle.errors import SpecError
 from fettle.export import Export, full_curve, set_thresholds
-from fettle.export.onnx import export_onnx
+from fettle.export.onnx import describe, export_onnx
 from fettle.models import Architecture, read_plan
 from fettle.models.registry import build_model
 from fettle.optimize.pruning import prune
 from fettle.optimize.quantization import quantize
 from fettle.runtimes import open_engine
 from fettle.spec import PruneConfig, QuantizeConfig
-from fettle.steps.export import describe
 
 ARCHITECTURE = Architecture("embed", "arcface", ("ada", "bob", "eve"), 32, {"backbone": "resnet10t", "dimensions": 24})
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)

@@ -10,11 +10,10 @@ import pytest
 
 from fettle.errors import ArtifactError, SpecError
 from fettle.export import FULL_CURVE, Tensor, set_thresholds
-from fettle.export.onnx import export_onnx
+from fettle.export.onnx import describe, export_onnx
 from fettle.optimize.openvino_quantization import to_openvino_fp16
 from fettle.runtimes import open_engine
 from fettle.spec import DetectionConfig
-from fettle.steps.export import describe
 
 
 @pytest.fixture(scope="module")

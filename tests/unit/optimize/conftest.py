@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from fettle.export import Export
-from fettle.export.onnx import export_onnx
+from fettle.export.onnx import describe, export_onnx
 from fettle.models import Architecture
 from fettle.optimize.quantization import quantize
 from fettle.spec import QuantizeConfig
-from fettle.steps.export import describe
 
 SIZE, CLASSES = 32, ("crack", "ok", "scratch")
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fettle.errors import OptimizeError
-from fettle.export.onnx import export_onnx
+from fettle.export.onnx import describe, export_onnx
 from fettle.models import Architecture
 from fettle.optimize import recovery
 from fettle.optimize.nodes import WEIGHTED, behind_the_network, float_nodes, onnx_graph
@@ -18,7 +18,6 @@ from fettle.optimize.recovery import quantize_within
 from fettle.optimize.sensitivity import rank_layers
 from fettle.runtimes import open_engine
 from fettle.spec import DetectionConfig, QuantizeConfig, TensorRTConfig
-from fettle.steps.export import describe
 
 SIZE, CONFIG = 32, DetectionConfig(confidence=0.3)
 
