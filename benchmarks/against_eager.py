@@ -1,9 +1,9 @@
-"""How much faster the winner of a run is than its own network in eager PyTorch, interleaved, at batch 1.
+"""How much faster the candidates of a run are than their network in eager PyTorch, interleaved, at batch 1.
 
     python benchmarks/against_eager.py                     # the newest run of the example, or of the one named
     python benchmarks/against_eager.py runs/neu-surface/latest
 
-Eager PyTorch gets what a service would do: uint8 picture in, probabilities out, inference mode, all cores.
+Eager PyTorch gets what a service would do: uint8 picture in, answers out, inference mode, all cores.
 """
 
 import argparse
@@ -16,7 +16,9 @@ import torch
 
 from fettle.card import read_card
 from fettle.evaluate import results
-from fettle.evaluate.results import SELECTION, Benchmark, Selection
+from fettle.evaluate.measures import headline
+from fettle.evaluate.results import SELECTION, Benchmark, Candidate, Selection
+from fettle.export.served import Served
 from fettle.hardware import passport
 from fettle.models import load_model
 from fettle.spec import BenchmarkConfig
@@ -31,8 +33,7 @@ def main() -> None:
     if not options.run.is_dir():
         parser.exit(0, f"{options.run} is not there: `make pipeline-run` makes it.\n")
     selection = results.load(options.run / "selection" / SELECTION, Selection)
-    names = dict.fromkeys([selection.baseline, selection.winner or selection.baseline])
-    exports = [(name, _export(options.run, selection, name), selection.candidate(name).runtime) for name in names]
+    exports = [(row.name, _export(options.run, row), row.runtime) for row in selection.candidates]
     threads = passport().cores
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -48,13 +49,11 @@ def main() -> None:
 
 def eager(folder: Path) -> Callable[[np.ndarray], object]:
     """Return the trained network as a function of (N, S, S, 3) uint8."""
-    model, architecture = load_model(folder)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (architecture.mean, architecture.std))
+    served = Served(*load_model(folder)).eval()
 
     @torch.inference_mode()
     def predict(images: np.ndarray) -> object:
-        batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-        return model((batch - mean) / std).softmax(1).numpy()
+        return [answer.numpy() for answer in served(torch.from_numpy(images))]
 
     return predict
 
@@ -62,15 +61,14 @@ def eager(folder: Path) -> Callable[[np.ndarray], object]:
 def table(measured: Benchmark, selection: Selection) -> None:
     slowest = measured.extra["eager PyTorch"].p50_ms
     accuracy = {row.name: f"{row.score:.2%}" for row in selection.candidates}
-    print(f"{'':28} {'p50 ms':>8} {'p95 ms':>8} {'x eager':>8} {'accuracy':>9}")
+    print(f"{'':28} {'p50 ms':>8} {'p95 ms':>8} {'x eager':>8} {str(headline(selection.task)):>9}")
     for name, timing in {**measured.extra, **measured.candidates}.items():
         figures = f"{timing.p50_ms:8.2f} {timing.p95_ms:8.2f} {slowest / timing.p50_ms:8.1f}"
         print(f"{name:28} {figures} {accuracy.get(name, ''):>9}")
 
 
-def _export(run: Path, selection: Selection, name: str) -> Path:
-    wanted = selection.candidate(name).export
-    return next(path for path in run.glob("export-*") if read_card(path).digest == wanted)
+def _export(run: Path, row: Candidate) -> Path:
+    return next(path for path in run.glob("export-*") if read_card(path).digest == row.export)
 
 
 if __name__ == "__main__":
