@@ -61,7 +61,7 @@ def eager(folder: Path) -> Callable[[np.ndarray], object]:
 def table(measured: Benchmark, selection: Selection) -> None:
     slowest = measured.extra["eager PyTorch"].p50_ms
     accuracy = {row.name: f"{row.score:.2%}" for row in selection.candidates}
-    print(f"{'':28} {'p50 ms':>8} {'p95 ms':>8} {'x eager':>8} {str(headline(selection.task)):>9}")
+    print(f"{'':28} {'p50 ms':>8} {'p95 ms':>8} {'x eager':>8} {headline(selection.task)!s:>9}")
     for name, timing in {**measured.extra, **measured.candidates}.items():
         figures = f"{timing.p50_ms:8.2f} {timing.p95_ms:8.2f} {slowest / timing.p50_ms:8.1f}"
         print(f"{name:28} {figures} {accuracy.get(name, ''):>9}")
