@@ -100,3 +100,17 @@ def test_a_spec_without_members_is_no_ensemble(tmp_path, monkeypatch):
     (tmp_path / "plain.yaml").write_text("name: plain\n")
     with pytest.raises(FettleError, match="no `members`"):
         ensemble(tmp_path / "plain.yaml")
+
+
+def test_a_run_is_promoted_as_its_own_spec_says(voted, monkeypatch):
+    from typer.testing import CliRunner
+
+    from fettle.cli.app import app
+
+    monkeypatch.chdir(voted.parents[2])
+    approve = ["approve", str(voted), "--by", "Ada", "--reason", "to see", "--candidate", "default-ensemble"]
+    assert CliRunner().invoke(app, approve).exit_code == 0
+    promoted = CliRunner().invoke(app, ["promote", str(voted), "--approval", "approval"])
+    assert promoted.stdout.startswith("tiny-vote ")
+    models = {path.name for path in (voted.parents[2] / "runs/repository").iterdir()}
+    assert models == {"tiny-vote", *(f"tiny-vote.{name}" for name in ("net", "cosine", "boxes", "vote"))}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fettle.spec import Spec
 
 DEFAULT_SPEC = Path("fettle.yaml")
+RUN_SPEC = "spec.json"  # in the folder of a run
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Spec keys, such as train.epochs=3.")

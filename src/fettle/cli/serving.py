@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fettle.cli.options import AsJson, Out, SpecFile, narrate, read_spec
+from fettle.cli.options import RUN_SPEC, AsJson, Out, SpecFile, narrate, read_spec
 
 if TYPE_CHECKING:
     from fettle.serve.client import Client
@@ -55,11 +55,12 @@ def promote(
     spec: SpecFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the winner of a run, or what a person approved, as a new version (spec: serve)."""
+    """Publish the winner of a run, or what a person approved, as a new version (spec: serve, the run's own)."""
     from fettle.steps.promote import promote as step
 
     narrate()
-    given = read_spec(spec, _overrides(model, repository))
+    own = run / RUN_SPEC
+    given = read_spec(spec or (own if own.is_file() else None), _overrides(model, repository))
     artifact = step(*_selected(run), out, serve=given.serve, name=given.name, sign_off=approval)
     summary = artifact.card.summary
     typer.echo(json.dumps(dict(summary)) if as_json else f"{summary['model']} {summary['version']}")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from fettle.card import read_card
+from fettle.cli.options import RUN_SPEC
 from fettle.evaluate import results
 from fettle.evaluate.results import Selection
 from fettle.report.table import candidates_table, to_text
@@ -100,7 +101,7 @@ def _link(found: Mapping[str, Path], home: Path, spec: Spec) -> Path:
         link = folder / name
         link.unlink(missing_ok=True)
         link.symlink_to(Path("../..") / "objects" / path.name)
-    (folder / "spec.json").write_text(json.dumps(spec.to_json(), indent=1) + "\n")
+    (folder / RUN_SPEC).write_text(json.dumps(spec.to_json(), indent=1) + "\n")
     fresh = home / ".latest"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(folder.name)
