@@ -42,3 +42,20 @@ def test_settings_reach_the_task_as_json_that_keeps_null_and_integers(compiled):
     _, spec = compiled
     parameters = spec["root"]["dag"]["tasks"]["select"]["inputs"]["parameters"]
     assert '"class_floor": null' in parameters["gates"]["runtimeValue"]["constant"]
+
+
+def test_an_ensemble_compiles_with_its_members_as_artifacts(tmp_path):
+    overrides = ["members.a={recipes: {tta: [tta]}, votes: tta-openvino}", "members.b={}", "runtimes=[openvino]"]
+    write(build(plan(load_spec(overrides=overrides)), name="x"), tmp_path / "pipeline.yaml")
+    tasks = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())["root"]["dag"]["tasks"]
+    artifacts = {
+        role: source["taskOutputArtifact"]["producerTask"]
+        for role, source in tasks["vote-fitted"]["inputs"]["artifacts"].items()
+    }
+    assert artifacts == {
+        "exports_a": "export-a-tta", "exports_b": "export-b",
+        "validations_a": "validate-a-tta-openvino", "validations_b": "validate-b-openvino",
+    }  # fmt: skip
+    assert (
+        tasks["train-student"]["inputs"]["artifacts"]["teacher"]["taskOutputArtifact"]["producerTask"] == "vote-fitted"
+    )
