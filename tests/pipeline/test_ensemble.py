@@ -60,6 +60,8 @@ def test_everyone_stands_in_one_table(voted):
     assert parents["cosine-tta-onnxruntime"] == "cosine-onnxruntime"
     assert parents["fitted-ensemble"] == selection["baseline"]
     assert parents["net-int8-onnxruntime"] is None  # it votes
+    models = {path.name for path in voted.iterdir() if path.name.startswith("model-")}
+    assert models == {"model-net", "model-cosine", "model-boxes", "model-student"}
 
 
 def test_fitted_weights_are_on_the_simplex_and_never_worse(voted):

@@ -78,11 +78,12 @@ def _lineage(parents: Mapping[str, Mapping[str, Any]], child: str, objects: Path
     """Give every ancestor's name and place.
 
     All models of a run are of one family, so that a model is called after the recipe that it was exported for: those
-    that the report itself names are found behind an export.
+    that the report itself names are found behind an export, and behind the plain one, where there is one beside it.
     """
+    is_beside = any(parent["kind"] == "export" for parent in parents.values())
     for role, parent in parents.items():
         kind, name = parent["kind"], parent["name"]
-        if kind == "model" and not child:
+        if kind == "model" and (not child or is_beside):
             continue
         recipe = child.partition("-")[2] if kind == "model" else ""
         label = kind if name == kind else f"{kind}-{recipe or name}"
