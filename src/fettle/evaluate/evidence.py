@@ -12,6 +12,7 @@ from fettle.evaluate.results import Timing, Validation
 from fettle.evaluate.tasks import TASKS
 
 BASELINE = "baseline"
+MODELS = ("model", "export")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,18 @@ class Evidence:
         models = [parent["digest"] for parent in parents if parent["kind"] == "model"]
         return frozenset(
             [self.export["digest"], *([] if any(each["kind"] == "export" for each in parents) else models)]
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a network as it was trained, on its own: nothing was done to it, and nobody taught it."""
+        parents = list(self.export["parents"].values())
+        # Weights that it started from made it no less itself.
+        makers = [old for parent in parents for role, old in parent["parents"].items() if role != "weights"]
+        return (
+            bool(parents)
+            and all(parent["kind"] == "model" for parent in parents)
+            and not any(maker["kind"] in MODELS for maker in makers)
         )
 
     @cached_property

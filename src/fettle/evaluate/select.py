@@ -42,7 +42,7 @@ def select(
         raise ArtifactError("There is no baseline among the candidates: validate and benchmark it with the others.")
     baseline = max(roots, key=_on_val) if baselines else roots[0]
     _check_same_images(evidence, baseline)
-    rows = [_row(one, baseline, list(evidence), gates, is_root=one in roots) for one in evidence]
+    rows = [_row(one, baseline, list(evidence), gates, is_root=one in roots or one.is_plain) for one in evidence]
     base = next(row for row in rows if row.name == baseline.name)
     eligible = [row for row in rows if row.eligible]
     task = baseline.validation.task

@@ -44,6 +44,8 @@ def speed(ratio: float) -> str:
 
 
 def size_change(ratio: float) -> str:
+    if round(ratio, 2) == 1:
+        return "as large"
     return f"{1 - ratio:.0%} smaller" if ratio < 1 else f"{ratio - 1:.0%} larger"
 
 

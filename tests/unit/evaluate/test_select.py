@@ -218,3 +218,16 @@ def test_a_teacher_is_no_ancestor(make_evidence) -> None:
     taught["parents"] = {"teacher": BASE_EXPORT}
     student = make_evidence("student", export=taught)
     assert parents_of(student, [make_evidence(export=BASE_EXPORT), student]) == []
+
+
+def test_a_network_as_it_was_trained_stands_on_its_own(make_evidence) -> None:
+    trained = lineage("other", lineage("dataset", kind="dataset"), kind="model")
+    taught = {**lineage("taught", kind="model"), "parents": {"teacher": BASE_EXPORT}}
+    base = make_evidence(export=BASE_EXPORT)
+    found = choose([
+        base,
+        make_evidence("slow", ms=50, export=lineage("a", trained)),
+        make_evidence("student", ms=50, export=lineage("b", taught)),
+    ])  # fmt: skip
+    assert found.candidate("slow-onnxruntime").parent is None
+    assert found.candidate("student-onnxruntime").parent == base.name
