@@ -40,15 +40,16 @@ def live_steps(store: Store, model: str) -> dict[str, int]:
 
 def pins(store: Store, model: str) -> frozenset[int]:
     """Return the versions of ``model`` that an ensemble names, in its live version or in the one before."""
-    found: set[int] = set()
-    for owner in models(store):
-        steps = live_steps(store, owner) if model.startswith(f"{owner}.") else {}
-        if model in steps:
-            live = read_live(store, owner)
-            assert live is not None
-            previous = read_record(store, owner, live.version).previous
-            found |= {steps[model], version_steps(store, owner, previous).get(model, 0) if previous else 0} - {0}
-    return frozenset(found)
+    owners = [name for name in models(store) if model.startswith(f"{name}.")]
+    named = [steps for owner in owners for steps in (live_steps(store, owner), _steps_before(store, owner))]
+    return frozenset(steps[model] for steps in named if model in steps)
+
+
+def _steps_before(store: Store, model: str) -> dict[str, int]:
+    """Return the models of the version that an ensemble's live one replaced."""
+    live = read_live(store, model)
+    previous = read_record(store, model, live.version).previous if live else None
+    return version_steps(store, model, previous) if previous else {}
 
 
 def version_steps(store: Store, model: str, version: int) -> dict[str, int]:
