@@ -114,5 +114,5 @@ def test_a_run_is_promoted_as_its_own_spec_says(voted, monkeypatch):
     assert CliRunner().invoke(app, approve).exit_code == 0
     promoted = CliRunner().invoke(app, ["promote", str(voted), "--approval", "approval"])
     assert promoted.stdout.startswith("tiny-vote ")
-    models = {path.name for path in (voted.parents[2] / "runs/repository").iterdir()}
+    models = {path.parent.name for path in (voted.parents[2] / "runs/repository").glob("*/config.pbtxt")}
     assert models == {"tiny-vote", *(f"tiny-vote.{name}" for name in ("net", "cosine", "boxes", "vote"))}

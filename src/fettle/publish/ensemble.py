@@ -3,6 +3,7 @@
 https://github.com/triton-inference-server/server/blob/main/docs/user_guide/architecture.md#ensemble-models
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from functools import cached_property
 from google.protobuf import text_format
 
 from fettle.card import Card
+from fettle.errors import ArtifactError, StorageError
 from fettle.export import Export, Tensor
 from fettle.export.ensemble import VOTE, Member, open_members
 from fettle.export.manifest import FILES
 from fettle.publish.approval import SignOff, file_digests
 from fettle.publish.config import MEMBERS, ModelConfig, client_parameters, frame, label_file
 from fettle.publish.release import Release, publish, published_as, release_of
-from fettle.publish.repository import read_live, versions
+from fettle.publish.repository import read_live, verify_version, versions
 from fettle.publish.steps import Steps
 from fettle.spec.serve import ServeConfig
 from fettle.storage import Store
@@ -115,8 +117,13 @@ class Ensemble:
 
 
 def _published(store: Store, release: Release) -> int:
-    """Return the version that has these files, the newest of several; publish them where none has."""
+    """Return the version that has these files, the newest of several; publish them where none has.
+
+    A version that a killed promotion left unfinished has a record, and not the files that it tells of.
+    """
     for version in reversed(versions(store, release.name)):
-        if published_as(store, release, version):
-            return version
+        if record := published_as(store, release, version):
+            with contextlib.suppress(ArtifactError, StorageError):
+                verify_version(store, record)
+                return version
     return publish(store, release, read_live(store, release.name)).version
