@@ -13,9 +13,9 @@ from typing import Any
 from fettle.hardware import Passport
 from fettle.optimize.support import missing_hardware, runtimes_for
 from fettle.spec import FinetuneConfig, MemberConfig, Recipe, RecipeStep, Spec
-from fettle.spec.recipes import TORCH_STEPS
+from fettle.spec.ensemble import STUDENT
+from fettle.spec.recipes import BASELINE, TORCH_STEPS
 
-BASELINE, STUDENT = "baseline", "student"
 # Steps whose result is of the machine that they run on: another one does not take it from the cache.
 OF_THE_MACHINE = ("prune", "quantize", "validate", "benchmark")
 TOLD = ("tune", "train", *TORCH_STEPS, "vote")  # steps whose artifacts the report tells of, beside the candidates'

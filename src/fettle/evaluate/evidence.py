@@ -11,7 +11,6 @@ from fettle.evaluate.outcomes import Outcome
 from fettle.evaluate.results import Timing, Validation
 from fettle.evaluate.tasks import TASKS
 
-BASELINE = "baseline"
 MODELS = ("model", "export")
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fettle.errors import ArtifactError
-from fettle.evaluate.evidence import BASELINE, Evidence, parents_of
+from fettle.evaluate.evidence import Evidence, parents_of
 from fettle.evaluate.gates import judge
 from fettle.evaluate.measures import MEASURES, headline
 from fettle.evaluate.never_worse import gain, worse_than
@@ -14,6 +14,7 @@ from fettle.evaluate.pareto import pareto_front
 from fettle.evaluate.profiles import PROFILES, compared, pick
 from fettle.evaluate.results import Candidate, Selection
 from fettle.spec import GateConfig
+from fettle.spec.recipes import BASELINE
 
 
 def select(

@@ -1,6 +1,5 @@
 """``members`` and ``ensemble``: several classifiers that vote, and the single network that learns from them."""
 
-import re
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -8,11 +7,11 @@ from pydantic import Field, model_validator
 from fettle.spec.base import Section
 from fettle.spec.model import ModelConfig
 from fettle.spec.presets import with_family_preset
-from fettle.spec.recipes import Recipe, check_recipes
+from fettle.spec.recipes import BASELINE, NAME, Recipe, check_recipes
 from fettle.spec.train import DistilConfig, TrainConfig
 
-MEMBER = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-RESERVED = frozenset({"baseline", "default", "fitted", "student", "vote"})
+STUDENT = "student"  # the single network that learns from the vote
+RESERVED = frozenset({BASELINE, STUDENT, "default", "fitted", "vote"})
 
 
 class MemberConfig(Section):
@@ -35,7 +34,7 @@ class MemberConfig(Section):
     @model_validator(mode="after")
     def _recipes_make_sense(self) -> Self:
         check_recipes(self.recipes)
-        if self.voting_recipe not in ("baseline", *self.recipes):
+        if self.voting_recipe not in (BASELINE, *self.recipes):
             raise ValueError(f"votes names the recipe {self.voting_recipe!r}, which is not among recipes")
         return self
 
@@ -66,7 +65,7 @@ def check_members(members: dict[str, MemberConfig], ensemble: EnsembleConfig, im
         ValueError: If a name, an image size or a weight does not suit.
     """
     for name, member in members.items():
-        if not MEMBER.fullmatch(name) or name in RESERVED:
+        if not NAME.fullmatch(name) or name in RESERVED:
             raise ValueError(
                 f"members: {name!r} is no name: lower-case letters, digits and dashes, and none of "
                 f"{', '.join(sorted(RESERVED))}"

@@ -68,7 +68,7 @@ class TtaConfig(Section):
     """
 
     views: list[View] = Field(["plain", "flip", "rotate_left", "rotate_right", "contrast_up"], min_length=2)
-    """What the network sees of each image; by default of embeddings ``plain`` and ``flip``."""
+    """What the network sees of each image; for embeddings take ``plain`` and ``flip``."""
     degrees: float = Field(8.0, gt=0, le=45)
     """Angle of the turns."""
     jitter: float = Field(0.2, gt=0, lt=1)
@@ -161,6 +161,7 @@ class RecipeStep(Section):
 
 
 Recipe = list[RecipeStep]
+BASELINE = "baseline"  # the recipe without a step, which every network has
 TORCH_STEPS = ("prune", "finetune")
 # How far on the way to a served file a step is: none may follow one that is further, or another of the last two kinds.
 STAGES: Mapping[str, int] = {"prune": 0, "finetune": 0, "tta": 1, "quantize": 2, "tensorrt": 2}
@@ -201,7 +202,7 @@ def check_recipes(recipes: Mapping[str, Recipe]) -> None:
     """
     for name, recipe in recipes.items():
         check_recipe(name, recipe)
-    if "baseline" in recipes:
+    if BASELINE in recipes:
         raise ValueError("recipes: the name baseline is taken by the unoptimized model")
 
 

@@ -15,6 +15,7 @@ from fettle.models.architecture import Architecture
 from fettle.models.voter import BestBox
 from fettle.spec.train import DistilConfig, TrainConfig
 from fettle.train.result import FitResult, Row
+from fettle.train.trainers import find_trainer
 
 log = logging.getLogger("fettle")
 
@@ -31,8 +32,6 @@ def fit(
     on_epoch: Callable[[Row], None] | None = None,
 ) -> FitResult:
     """Train the detector in ``model`` as its family is trained; see :class:`fettle.train.result.Fit`."""
-    from fettle.train.trainers import find_trainer
-
     if teacher is not None and distil is not None:
         log.info("%s learns from the pictures alone: a detector has no teacher.", architecture.family)
     network, detector = cast(BestBox, model), replace(architecture, task="detect")

@@ -7,11 +7,11 @@ import numpy as np
 
 from fettle.evaluate import words
 from fettle.evaluate.detection import DetectionMetrics
-from fettle.evaluate.evidence import BASELINE
 from fettle.evaluate.intervals import Interval
 from fettle.evaluate.results import Validation
 from fettle.report import detection_plots
 from fettle.report.confusion import confusions
+from fettle.spec.recipes import BASELINE
 
 
 def quality(contrasted: Mapping[str, Validation], everyone: Mapping[str, Validation]) -> dict[str, Any]:

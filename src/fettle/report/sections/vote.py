@@ -7,8 +7,7 @@ from fettle.evaluate import words
 from fettle.evaluate.results import Candidate, Selection
 from fettle.export.ensemble import RUNTIME
 from fettle.report.sources import Sources
-
-STUDENT = "student"
+from fettle.spec.ensemble import STUDENT
 
 
 def build(sources: Sources) -> dict[str, Any] | None:
