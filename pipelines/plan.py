@@ -12,13 +12,14 @@ from typing import Any
 
 from fettle.hardware import Passport
 from fettle.optimize.support import missing_hardware, runtimes_for
-from fettle.spec import FinetuneConfig, MemberConfig, Recipe, RecipeStep, Spec
+from fettle.spec import FinetuneConfig, MemberConfig, Recipe, RecipeStep, SearchConfig, Spec
 from fettle.spec.ensemble import STUDENT
 from fettle.spec.recipes import BASELINE, TORCH_STEPS
 
 # Steps whose result is of the machine that they run on: another one does not take it from the cache.
-OF_THE_MACHINE = ("prune", "quantize", "validate", "benchmark")
-TOLD = ("tune", "train", *TORCH_STEPS, "vote")  # steps whose artifacts the report tells of, beside the candidates'
+OF_THE_MACHINE = ("prune", "quantize", "search", "validate", "benchmark")
+# Steps whose artifacts the report tells of, beside the candidates'.
+TOLD = ("tune", "train", *TORCH_STEPS, "search", "vote")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An export in one runtime, and the task that made it."""
+    """An export in one runtime, and the task that made it; without a runtime it is the one that it was made for."""
 
     name: str
     export: str
@@ -160,6 +161,9 @@ class _Planner:
             parent, path = last, (*path, *_path([step]))
             last = track.nodes.get(path) or self._torch_step(track, path, step, parent)
             track.nodes[path] = last
+        if recipe[-1].search:
+            self._search(track, name, recipe[-1].search, last)
+            return
         tta = next((step for step in recipe if step.tta), None)
         export = self._export(track, path if tta is None else (*path, *_path([tta])), last, tta)
         final = next((step for step in recipe if step.quantize or step.tensorrt), None)
@@ -196,19 +200,36 @@ class _Planner:
             made = self._add(step.kind, name, runtime, inputs=inputs, **settings)
             self._candidates(name, made, [runtime], reference=track.named(BASELINE))
 
+    def _search(self, track: _Track, recipe: str, config: SearchConfig, model: str) -> None:
+        """Add a search, and the candidates that it ends with: in which runtime each is, only the search knows."""
+        spec, name = self.spec, track.named(recipe)
+        if config.max_drop is None:
+            config = config.model_copy(update={"max_drop": spec.gates.max_drop})
+        found = self._add(
+            "search", name, inputs={"model": model, "dataset": "ingest"}, config=config.to_json(),
+            train=track.network.train.to_json(), runtimes=[each for each in spec.runtimes if each != "tensorrt"],
+            recipe=name,
+        )  # fmt: skip
+        for number in range(1, config.candidates + 1):
+            owner = f"{name}-{number}"
+            made = self._add("pick", owner, inputs={"search": found}, number=number, recipe=owner)
+            self._candidate(Candidate(owner, made, ""), reference=f"{track.named(BASELINE)}-{spec.runtimes[0]}")
+
     def _candidates(self, recipe: str, export: str, runtimes: Sequence[str], *, reference: str = "") -> None:
         for runtime in runtimes:
             if runtime == "tensorrt" and not export.startswith("tensorrt"):
                 continue  # an engine has to be built first
-            candidate = Candidate(f"{recipe}-{runtime}", export, runtime)
-            inputs = {"export": export, "dataset": "ingest"}
-            if (before := f"validate-{reference}-{runtime}") in self.tasks:
-                inputs["reference"] = before
-            self._add(
-                "validate", candidate.name, inputs=inputs, name=candidate.name, runtime=runtime,
-                detections=self.spec.detections.to_json(),
-            )  # fmt: skip
-            self.candidates.append(candidate)
+            self._candidate(Candidate(f"{recipe}-{runtime}", export, runtime), reference=f"{reference}-{runtime}")
+
+    def _candidate(self, candidate: Candidate, *, reference: str) -> None:
+        inputs = {"export": candidate.export, "dataset": "ingest"}
+        if (before := f"validate-{reference}") in self.tasks:
+            inputs["reference"] = before
+        self._add(
+            "validate", candidate.name, inputs=inputs, name=candidate.name, runtime=candidate.runtime,
+            detections=self.spec.detections.to_json(),
+        )  # fmt: skip
+        self.candidates.append(candidate)
 
     def _vote(self) -> str:
         """Add the votes of the members, by the weights of the spec and by fitted ones; return the fitted one."""

@@ -50,19 +50,26 @@ def optimize(
     recipe: Annotated[
         str | None, typer.Option(help="One recipe of the spec; by default all, and the baseline.")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Search for this long (30m, 2h) instead of following recipes."),
+    ] = None,
     out: Out = Path("optimized"),
     overrides: Overrides = None,
     spec: SpecFile = None,
 ) -> None:
     """Prune, fine-tune, export and quantize a trained model (spec: recipes, runtimes).
 
+    With --budget the recipe is found by measuring. The same command goes on where it was stopped, or with more time.
     Prints the export artifact of each candidate and its runtime.
     """
-    from fettle.cli.recipes import follow
+    from fettle.cli.recipes import AUTO, follow, with_search
     from fettle.errors import SpecError
 
     narrate()
     given = read_spec(spec, overrides)
+    if budget is not None:
+        given, recipe = with_search(given, budget), AUTO
     names = [recipe] if recipe else ["baseline", *given.recipes]
     for name in names:
         if name != "baseline" and name not in given.recipes:

@@ -87,7 +87,7 @@ def _lineage(parents: Mapping[str, Mapping[str, Any]], child: str, objects: Path
             continue
         recipe = child.partition("-")[2] if kind == "model" else ""
         label = kind if name == kind else f"{kind}-{recipe or name}"
-        label = f"{child}-{role}" if kind == "model" and child.startswith(kind) else label
+        label = f"{child}-{role}" if kind == "model" and child.startswith((kind, "search")) else label
         yield from _lineage(parent["parents"], label, objects)
         path = object_path(objects, kind, parent["digest"])
         if path.is_dir():

@@ -25,6 +25,9 @@ class Architecture:
         mean: Of each RGB channel, for pixels in [0, 1]; subtracted before the first layer.
         std: Of each RGB channel; divided by.
         plan: Widths after pruning (see :mod:`fettle.models.plan`); ``None`` for the family's own.
+        skipped: Names of blocks that are left out: their input is their output.
+        input_size: Height and width that images are brought to inside the network (see
+            :mod:`fettle.models.input_size`); ``None`` leaves them as they are.
     """
 
     task: Task
@@ -35,6 +38,8 @@ class Architecture:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     plan: Plan | None = None
+    skipped: tuple[str, ...] = ()
+    input_size: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -46,5 +51,5 @@ class Architecture:
         Raises:
             TypeError: If a key is missing or unknown.
         """
-        sequences = {key: tuple(values[key]) for key in ("classes", "mean", "std") if key in values}
+        sequences = {key: tuple(values[key]) for key in ("classes", "mean", "std", "skipped") if key in values}
         return cls(**{**values, **sequences})

@@ -23,6 +23,8 @@ from fettle.data.dataset import Subset
 from fettle.errors import FettleError, SpecError
 from fettle.models import families
 from fettle.models.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from fettle.models.depth import skip_blocks
+from fettle.models.input_size import look_at_smaller
 from fettle.models.plan import apply_plan
 from fettle.models.weights import load_weights
 
@@ -87,8 +89,11 @@ def build_model(architecture: Architecture, *, weights: str = "none") -> nn.Modu
     """
     family = find_family(architecture.task, architecture.family)
     model = _call(family, architecture, pretrained=weights == family.weights)
+    skip_blocks(model, architecture.skipped)
     if architecture.plan is not None:
         apply_plan(model, architecture.plan)
+    if architecture.input_size is not None:
+        look_at_smaller(model, image_size=architecture.image_size, input_size=architecture.input_size)
     if weights not in ("none", family.weights):
         load_weights(model, weights)
     return model

@@ -3,10 +3,11 @@
 The dependency graph is that of Fang et al. 2023 (https://arxiv.org/abs/2301.12900).
 """
 
+import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ MAX_LAYER_RATIO = 0.75
 TIE = 1e-8
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+Share = float | Mapping[str, float]
 
 IMPORTANCES: Mapping[str, Callable[[], Any]] = {
     # Of the layer whose outputs go, alone (Li et al. 2017).
@@ -34,14 +36,15 @@ IMPORTANCES: Mapping[str, Callable[[], Any]] = {
 
 
 def remove_channels(
-    model: nn.Module, config: PruneConfig, share: float, *, example_input: torch.Tensor, keep: Sequence[str]
+    model: nn.Module, config: PruneConfig, share: Share, *, example_input: torch.Tensor, keep: Sequence[str]
 ) -> nn.Module:
-    """Return a copy of ``model`` without the least important ``share`` of its channels.
+    """Return a copy of ``model`` without its least important channels.
 
     Args:
         model: Network in eval mode, with gradients for ``taylor``.
         config: Importance, scope and width step.
-        share: Of all channels, in [0, 1); widths are rounded and no layer loses nearly all.
+        share: Of all channels, in [0, 1); widths are rounded and no layer loses nearly all. Or the share of some layers
+            alone, by name; others stay as they are but for those that are coupled with them.
         example_input: One batch, (N, 3, S, S) float32.
         keep: Names of layers whose outputs stay.
 
@@ -49,26 +52,42 @@ def remove_channels(
         OptimizeError: If Torch-Pruning does not understand the network.
     """
     model = _copy_with_gradients(model)
+    pruner = make_pruner(model, config, share, example_input=example_input, keep=keep)
+    with _understood(), torch.no_grad():
+        pruner.step()
+        model(example_input)
+    return model
+
+
+def make_pruner(
+    model: nn.Module, config: PruneConfig, share: Share, *, example_input: torch.Tensor, keep: Sequence[str]
+) -> "_AlignedPruner":
+    """Return what prunes ``model`` in place; see :func:`remove_channels`."""
     modules = dict(model.named_modules())
+    shares = share if isinstance(share, Mapping) else None
+    with _understood():
+        pruner = _AlignedPruner(
+            model,
+            example_input,
+            importance=IMPORTANCES[config.importance](),
+            global_pruning=config.scope == "global" and shares is None,
+            pruning_ratio=share if shares is None else 0.0,
+            pruning_ratio_dict=shares and {modules[name]: value for name, value in shares.items()},
+            ignored_layers=[modules[name] for name in keep],
+            round_to=config.width_step,
+        )
+    pruner.smallest_share = min(1 - MAX_LAYER_RATIO, (1 - config.ratio) / 2)
+    return pruner
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pruner = _AlignedPruner(
-                model,
-                example_input,
-                importance=IMPORTANCES[config.importance](),
-                global_pruning=config.scope == "global",
-                pruning_ratio=share,
-                ignored_layers=[modules[name] for name in keep],
-                round_to=config.width_step,
-            )
-            pruner.smallest_share = min(1 - MAX_LAYER_RATIO, (1 - config.ratio) / 2)
-            pruner.step()
-            with torch.no_grad():
-                model(example_input)
+            yield
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise OptimizeError(f"Torch-Pruning cannot prune this network ({error}): choose another family.") from error
-    return model
 
 
 def _copy_with_gradients(model: nn.Module) -> nn.Module:

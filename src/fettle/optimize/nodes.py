@@ -7,9 +7,9 @@ from typing import Any
 
 from fettle.errors import OptimizeError
 
-# The module before the network (see fettle.export.served): two operations an image, and the resolution of pixels
-# hangs on them.
-BEFORE_THE_NETWORK = ("preprocess/", "preprocess.")
+# The modules before the network (fettle.export.served and fettle.models.input_size): some operations an image, and the
+# resolution of pixels hangs on them.
+BEFORE_THE_NETWORK = ("preprocess/", "preprocess.", "smaller/", "smaller.")
 WEIGHTED = frozenset(
     {
         *("Conv", "ConvTranspose", "Gemm", "MatMul"),  # ONNX

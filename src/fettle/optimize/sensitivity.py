@@ -13,7 +13,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from fettle.optimize.calibration import batches
-from fettle.optimize.nodes import WEIGHTED, behind_the_network, onnx_graph
+from fettle.optimize.nodes import BEFORE_THE_NETWORK, WEIGHTED, behind_the_network, onnx_graph
 from fettle.runtimes.onnxruntime import session_options
 
 BATCH = 4
@@ -51,7 +51,11 @@ def rank_layers(file: Path, images: np.ndarray) -> dict[str, float]:
 
 def _layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     constants = {value.name for value in graph.initializer}
-    return [node for node in graph.node if node.op_type in WEIGHTED and node.input[1] in constants]
+    return [
+        node
+        for node in graph.node
+        if node.op_type in WEIGHTED and node.input[1] in constants and not node.name.startswith(BEFORE_THE_NETWORK)
+    ]
 
 
 def _outputs(graph: onnx.GraphProto) -> list[str]:

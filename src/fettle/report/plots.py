@@ -28,8 +28,8 @@ def pareto(selection: Selection) -> Markup:
             _circle(plot, row, selection, colour=colour, label=str(number), above=rank % 2 == 0)
         for index, runtime in enumerate(runtimes):
             plot.scatter([], [], color=SERIES[index % len(SERIES)], label=runtime)
-        _legend_above(plot, columns=3)
-        _log_milliseconds(plot)
+        legend_above(plot, columns=3)
+        log_milliseconds(plot)
         plot.margins(0.14, 0.2)
         plot.set_ylabel(f"test {measure}")
         plot.yaxis.set_major_formatter(PercentFormatter(1))
@@ -139,7 +139,7 @@ def class_counts(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]
         plot.invert_yaxis()
         plot.grid(axis="y", visible=False)
         plot.set_xlabel(unit)
-        _legend_above(plot, columns=4)
+        legend_above(plot, columns=4)
         return svg(plot, label=f"{unit.capitalize()} of each class by split")
 
 
@@ -155,11 +155,11 @@ def throughput(selection: Selection, names: Sequence[str]) -> Markup:
         plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         plot.set_ylim(bottom=0)
         plot.set(xlabel="batch size", ylabel="images a second")
-        _legend_above(plot, columns=2)
+        legend_above(plot, columns=2)
         return svg(plot, label="Throughput over batch size")
 
 
-def _legend_above(plot: Axes, *, columns: int) -> None:
+def legend_above(plot: Axes, *, columns: int) -> None:
     plot.legend(
         ncols=columns,
         loc="lower left",
@@ -184,7 +184,7 @@ def _plain(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _log_milliseconds(plot: Axes) -> None:
+def log_milliseconds(plot: Axes) -> None:
     """Latencies differ by factors; plain numbers on the axis all the same."""
     plot.set_xscale("log")
     _plain(plot.xaxis)

@@ -17,6 +17,7 @@ from fettle.spec.recipes import (
     TensorRTConfig,
     TtaConfig,
 )
+from fettle.spec.search import SearchConfig
 from fettle.spec.serve import ProfileName, ServeConfig
 from fettle.spec.spec import Spec
 from fettle.spec.train import BalanceConfig, DetectionLossConfig, DistilConfig, TrainConfig
@@ -44,6 +45,7 @@ __all__ = [
     "Recipe",
     "RecipeStep",
     "RuntimeName",
+    "SearchConfig",
     "Section",
     "ServeConfig",
     "Spec",

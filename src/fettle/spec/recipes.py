@@ -8,7 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from fettle.spec.base import Precision, Section
+from fettle.spec.search import SearchConfig
 from fettle.spec.train import DistilConfig
+
+Importance = Literal["l1", "group_norm", "taylor"]
 
 
 class SpeedConfig(Section):
@@ -31,7 +34,7 @@ class PruneConfig(Section):
     """Share to remove of what ``by`` counts."""
     by: Literal["params", "macs"] = "params"
     """Count parameters or multiply-accumulates."""
-    importance: Literal["l1", "group_norm", "taylor"] = "group_norm"
+    importance: Importance = "group_norm"
     """How a group of coupled channels is ranked."""
     scope: Literal["global", "layer"] = "layer"
     """Remove the same share of every layer, or rank channels over the whole network. ``global`` thins out late layers,
@@ -129,6 +132,8 @@ class RecipeStep(Section):
     """Lower the precision of the export; a recipe's last step."""
     tensorrt: TensorRTConfig | None = None
     """Build an engine; a recipe's last step."""
+    search: SearchConfig | None = None
+    """Find the rest of the recipe by measuring; a recipe's last step, and it ends in several candidates."""
 
     @model_validator(mode="before")
     @classmethod
@@ -164,7 +169,7 @@ Recipe = list[RecipeStep]
 BASELINE = "baseline"  # the recipe without a step, which every network has
 TORCH_STEPS = ("prune", "finetune")
 # How far on the way to a served file a step is: none may follow one that is further, or another of the last two kinds.
-STAGES: Mapping[str, int] = {"prune": 0, "finetune": 0, "tta": 1, "quantize": 2, "tensorrt": 2}
+STAGES: Mapping[str, int] = {"prune": 0, "finetune": 0, "tta": 1, "quantize": 2, "tensorrt": 2, "search": 2}
 DISTILLED = frozenset({"classify", "embed"})  # tasks whose fine-tuning can learn from a teacher's outputs
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -220,5 +225,7 @@ def check_recipe(name: str, recipe: Recipe) -> None:
         if STAGES[step.kind] < STAGES[before.kind] or STAGES[step.kind] == STAGES[before.kind] > 0:
             raise ValueError(
                 f"recipe {name!r}: {step.kind} cannot follow {before.kind}; the order is prune and finetune, tta, then "
-                "quantize or tensorrt"
+                "quantize, tensorrt or search"
             )
+        if (before.kind, step.kind) == ("tta", "search"):
+            raise ValueError(f"recipe {name!r}: search makes a network smaller, and tta shows it more views: leave one")

@@ -34,7 +34,7 @@ def benchmark(
     """Time every candidate, turn by turn, each in a process of its own.
 
     Args:
-        exports: Name of the candidate, its ``export`` artifact, its runtime.
+        exports: Name of the candidate, its ``export`` artifact, its runtime; empty for the only one it was made for.
         dataset: ``dataset`` artifact whose test images are the input.
         out: Where the ``benchmark`` artifact is written.
         config: Batches, rounds, threads.
@@ -46,7 +46,7 @@ def benchmark(
     """
     _check_names([name for name, _, _ in exports])
     data = open_dataset(dataset)
-    opened = {name: (open_export(path), runtime) for name, path, runtime in exports}
+    opened = {name: _opened(path, runtime) for name, path, runtime in exports}
     parents = {name: card.read_card(path) for name, path, _ in exports} | {"dataset": data.artifact.card}
     settings = {"config": config.to_json(), "candidates": sorted(opened)}
     with card.create(out, kind="benchmark", name="benchmark", config=settings, parents=parents) as draft:
@@ -54,6 +54,11 @@ def benchmark(
         results.save(draft.path / results.BENCHMARK, measured)
         draft.summary.update({name: round(timing.p50_ms, 3) for name, timing in measured.candidates.items()})
     return Artifact.open(out, kind="benchmark", verify=False)
+
+
+def _opened(path: Path, runtime: str) -> tuple[Export, str]:
+    export = open_export(path)
+    return export, runtime or export.runtimes[0]
 
 
 def _measure(

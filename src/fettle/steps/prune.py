@@ -16,8 +16,9 @@ from fettle.models import Architecture, load_model, read_plan, save_model
 from fettle.models.prunable import make_prunable
 from fettle.optimize import pruning
 from fettle.optimize.calibration import calibration_images
+from fettle.search.speed import prune_for_speed
+from fettle.search.track import CALIBRATION
 from fettle.spec import PruneConfig
-from fettle.tune.speed import CALIBRATION, prune_for_speed
 
 TAYLOR_IMAGES = 256
 TAYLOR_BATCH = 16
@@ -74,7 +75,7 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
     return Artifact.open(out, kind="model")
 
 
-def _batches(data: Dataset, architecture: Architecture) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def training_batches(data: Dataset, architecture: Architecture) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield normalized training images and labels, drawn once and always the same."""
     normalize, train = Normalize(architecture.mean, architecture.std), data.subset("train")
     order = np.random.default_rng(0).permutation(len(train))[:TAYLOR_IMAGES]
@@ -85,5 +86,5 @@ def _batches(data: Dataset, architecture: Architecture) -> Iterator[tuple[torch.
 
 # What ``taylor`` needs, by task: the loss that it differentiates is that of classifiers.
 BATCHES: Mapping[str, Callable[[Dataset, Architecture], Iterator[tuple[torch.Tensor, torch.Tensor]]]] = {
-    "classify": _batches
+    "classify": training_batches
 }

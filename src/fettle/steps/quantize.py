@@ -1,6 +1,5 @@
 """Step ``quantize``: an exported model in lower precision, for one runtime."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +10,12 @@ import numpy as np
 from fettle import card
 from fettle.card import Artifact
 from fettle.data import Dataset, open_dataset
-from fettle.errors import DataError
 from fettle.evaluate.measures import headline
-from fettle.evaluate.predict import predict
-from fettle.evaluate.tasks import TASKS
-from fettle.export import Export, full_curve, open_export, set_thresholds
+from fettle.evaluate.score import score
+from fettle.export import Export, open_export
 from fettle.hardware import passport
 from fettle.optimize import quantization
 from fettle.optimize.calibration import calibration_images, calibration_subset
-from fettle.runtimes import open_engine
 from fettle.spec import QuantizeConfig
 
 
@@ -86,20 +82,6 @@ def _within(
 
 
 def score_on_calib(data: Dataset, runtime: str) -> Callable[[Export], float]:
-    """Return a function that tells an export's accuracy, or mAP50, on the calib split in ``runtime``."""
+    """Return a function that tells an export's headline score on the calib split in ``runtime``."""
     subset = calibration_subset(data)
-
-    def score(export: Export) -> float:
-        task = TASKS[export.task]
-        with tempfile.TemporaryDirectory(prefix="fettle-") as folder:
-            full = set_thresholds(export, Path(folder), **full_curve(export))
-            with open_engine(runtime, full.file, options=full.runtime_options(runtime)) as engine:
-                outputs = predict(engine, subset.images)
-        found = {**task.check(outputs, len(export.classes), export.image_size, export.recipe), **task.truth(subset)}
-        metrics = task.metrics(task.study(found, len(export.classes)), export.thresholds, export.classes)
-        value = getattr(metrics, headline(export.task).name)
-        if value is None:
-            raise DataError(f"`quantize.max_drop` needs objects in the {subset.name} split, and there is none.")
-        return float(value)
-
-    return score
+    return lambda export: score(export, subset, runtime)

@@ -45,7 +45,7 @@ def validate(
         export: ``export`` artifact.
         dataset: ``dataset`` artifact.
         out: Where the ``validation`` artifact is written.
-        runtime: Runtime to load it in.
+        runtime: Runtime to load it in; empty for the only one that it was made for.
         name: Of the candidate; by default ``<recipe>-<runtime>``.
         reference: ``validation`` of what the predictions should equal, such as the baseline's.
         detections: Of a detector: whether its confidence is fitted anew; by default it is.
@@ -57,6 +57,7 @@ def validate(
         ArtifactError: If the outputs are not what the task's are, or the reference is of other images.
     """
     exported, data = open_export(export), open_dataset(dataset)
+    runtime = runtime or exported.runtimes[0]
     _check(exported, data, runtime)
     task, name = TASKS[exported.task], name or f"{exported.recipe}-{runtime}"
     parents = {"export": card.read_card(export), "dataset": data.artifact.card}

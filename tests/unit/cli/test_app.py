@@ -55,6 +55,7 @@ def test_every_command_has_a_help(command):
         (["rollback", "nothing"], 8, "no live version"),
         (["benchmark", "x", "--dataset", "d"], 2, "NAME=EXPORT:RUNTIME"),
         (["optimize", "m", "d", "--recipe", "fast"], 2, "fast"),
+        (["optimize", "m", "d", "--budget", "soon"], 2, "30m"),
         (["predict", "x.png", "--endpoint", "127.0.0.1:9"], 9, "fettle serve"),
         (["spec", "trian"], 2, "trian"),
         (["init", "nowhere"], 3, "nowhere"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from fettle.errors import SpecError
 from fettle.hardware import passport
 from fettle.spec import load_spec
 from pipelines.plan import plan
@@ -41,6 +42,24 @@ def test_every_recipe_is_a_candidate_in_each_runtime(graph):
                 for runtime in ("onnxruntime", "openvino")}  # fmt: skip
     assert {candidate.name for candidate in graph.candidates} == expected
     assert set(graph.task("benchmark").inputs["exports"]) == expected
+
+
+def test_a_search_is_one_task_and_as_many_candidates_as_it_ends_with():
+    graph = plan(load_spec(overrides=["recipes.auto=[{search: {minutes: 3, candidates: 2}}]", "gates.max_drop=0.02"]))
+    task = graph.task("search-auto")
+    assert task.inputs == {"model": "train", "dataset": "ingest"}
+    assert (task.settings["config"]["max_drop"], task.settings["config"]["minutes"]) == (0.02, 3.0)
+    assert [each.name for each in graph.candidates if each.name.startswith("auto")] == ["auto-1", "auto-2"]
+    assert graph.task("pick-auto-2").settings == {"number": 2, "recipe": "auto-2"}
+    assert graph.task("validate-auto-1").inputs["reference"] == "validate-baseline-onnxruntime"
+    assert "search-auto" in graph.tasks[-1].sources, "the report tells of it"
+
+
+def test_a_search_may_follow_pruning_but_not_views():
+    graph = plan(load_spec(overrides=["recipes.auto=[{prune: {ratio: 0.3}}, finetune, search]"]))
+    assert graph.task("search-auto").inputs["model"] == "finetune-auto"
+    with pytest.raises(SpecError, match="leave one"):
+        load_spec(overrides=["recipes.auto=[tta, search]"])
 
 
 def test_precisions_go_only_to_runtimes_that_can(graph):

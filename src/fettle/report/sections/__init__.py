@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fettle.report.sections import candidates, data, lineage, quality, result, serving, training, tuning, vote
+from fettle.report.sections import candidates, data, lineage, quality, result, search, serving, training, tuning, vote
 from fettle.report.sources import Sources
 
 Context = dict[str, Any]
@@ -32,6 +32,7 @@ SECTIONS = (
     Section("vote", "Vote", vote.build),
     Section("quality", "Quality", quality.build),
     Section("mistakes", "Worst mistakes", quality.build_mistakes),
+    Section("search", "Search", search.build),
     Section("training", "Training", training.build),
     Section("tuning", "Tuning", tuning.build),
     Section("data", "Data", data.build),

@@ -7,10 +7,8 @@ the whole one before a second of fine-tuning is spent on it.
 
 import contextlib
 import logging
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,20 +16,16 @@ from torch import nn
 
 from fettle.errors import OptimizeError
 from fettle.evaluate import words
-from fettle.evaluate.contestants import EngineContestant, open_contestant
-from fettle.evaluate.intervals import Interval, median_ratio
-from fettle.evaluate.latency import interleave
-from fettle.export.onnx import describe, export_onnx
-from fettle.hardware import passport
+from fettle.evaluate.contestants import EngineContestant
+from fettle.evaluate.intervals import Interval
 from fettle.models.architecture import Architecture
 from fettle.optimize.pruning import PruneResult
-from fettle.optimize.quantization import convert
-from fettle.spec import PruneConfig, QuantizeConfig, SpeedConfig
+from fettle.search.forms import Form
+from fettle.search.track import Track, race
+from fettle.spec import PruneConfig, SpeedConfig
 
 PROBES = 5  # a width step: the ratio is found to a thirtieth
 MOST = 0.95
-ROUNDS = 15
-CALIBRATION = 32  # images: ranges do not matter for speed
 
 Prune = Callable[[PruneConfig], PruneResult]
 log = logging.getLogger("fettle")
@@ -86,8 +80,13 @@ def prune_for_speed(
         OptimizeError: If nothing is fast enough; the nearest is named.
     """
     found: list[tuple[Probe, PruneResult]] = []
-    with _Track(architecture, wanted, images[:CALIBRATION]) as track:
-        whole = track.enter("whole", model)
+    form = Form(wanted.runtime, wanted.precision)
+    with Track(images) as track:
+
+        def enter(name: str, network: nn.Module) -> contextlib.AbstractContextManager[EngineContestant]:
+            return track.start(name, track.convert(track.export(network, architecture), form), form.runtime)
+
+        whole = track.enter_context(enter("whole", model))
         for step in wanted.width_steps:
             low, high = 0.0, MOST
             for _ in range(PROBES):
@@ -97,7 +96,9 @@ def prune_for_speed(
                 except OptimizeError as error:  # this step cannot do that ratio
                     log.info("width step %d: %s", step, error)
                     break
-                probe = Probe(ratio, step, track.race(pruned.model, whole), pruned.removed("params"))
+                with enter("pruned", pruned.model) as contestant:
+                    times = race(whole, contestant)
+                probe = Probe(ratio, step, times, pruned.removed("params"))
                 found.append((probe, pruned))
                 log.info("%s", _told(probe))
                 low, high = (low, ratio) if probe.times.estimate >= wanted.times else (ratio, high)
@@ -106,46 +107,6 @@ def prune_for_speed(
         raise OptimizeError(_out_of_reach(wanted, [probe for probe, _ in found]))
     chosen, result = min(enough, key=lambda pair: pair[0].removed)
     return SpeedResult(result, chosen, tuple(probe for probe, _ in found))
-
-
-class _Track(contextlib.ExitStack):
-    """Where two networks are timed beside each other, exported and in the precision that is asked for."""
-
-    def __init__(self, architecture: Architecture, wanted: SpeedConfig, images: np.ndarray) -> None:
-        super().__init__()
-        self.architecture, self.wanted, self.images = architecture, wanted, images
-        self.folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="fettle-")))
-        np.save(self.folder / "images.npy", images)
-
-    def enter(self, name: str, model: nn.Module) -> EngineContestant:
-        """Have a network ready as long as the track is there."""
-        return self.enter_context(self._start(name, model))
-
-    def race(self, model: nn.Module, whole: EngineContestant) -> Interval:
-        """Return how many times as fast as the whole network one is, round by round."""
-        with self._start("pruned", model) as pruned:
-            samples = interleave({"whole": whole, "pruned": pruned}, batches=(1,), rounds=ROUNDS)
-        before, after = (np.array([np.median(turn) for turn in samples[name][1]]) for name in ("whole", "pruned"))
-        return median_ratio(before, after)
-
-    @contextlib.contextmanager
-    def _start(self, name: str, model: nn.Module) -> Iterator[EngineContestant]:
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            exported = describe(Path(folder), self.architecture, recipe=name, resize="squash")
-            export_onnx(model, self.architecture, exported.file)
-            (Path(folder) / "made").mkdir()
-            config = QuantizeConfig(precision=self.wanted.precision)
-            made = convert(exported, Path(folder) / "made", self.images, config=config, runtime=self.wanted.runtime)
-            options = made.runtime_options(self.wanted.runtime)
-            with open_contestant(
-                name,
-                runtime=self.wanted.runtime,
-                file=made.file,
-                images=self.folder / "images.npy",
-                threads=passport().cores,
-                options=options,
-            ) as contestant:
-                yield contestant
 
 
 def _told(probe: Probe) -> str:

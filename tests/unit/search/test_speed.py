@@ -10,9 +10,9 @@ from torch import nn
 from fettle.errors import OptimizeError
 from fettle.models import Architecture
 from fettle.optimize.pruning import prune
+from fettle.search import speed
+from fettle.search.speed import prune_for_speed
 from fettle.spec import PruneConfig, SpeedConfig
-from fettle.tune import speed
-from fettle.tune.speed import prune_for_speed
 
 SIZE = 48
 ARCHITECTURE = Architecture("classify", "wide", ("a", "b"), SIZE)

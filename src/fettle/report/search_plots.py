@@ -1,0 +1,53 @@
+"""The plots of a search."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.ticker import PercentFormatter
+
+from fettle.report.figure import GOOD, INK, MUTED, SERIES, axes, style, svg
+from fettle.report.plots import legend_above, log_milliseconds
+from fettle.search.ground import WHOLE
+
+LEVELS = {1: "trained briefly", 2: "trained further", 3: "trained in full"}
+
+
+def front(told: Mapping[str, Any]) -> Markup:
+    """The score on val over latency, of the whole network in its forms and of every trial that was trained."""
+    with style():
+        plot = axes()
+        plot.axhline(told["floor"], color=GOOD, linewidth=1, linestyle="--", label="good enough")
+        whole = told["whole"]
+        plot.scatter(
+            [each["ms"] for each in whole], [each["score"] for each in whole], color=INK, marker="s", s=30, label=WHOLE
+        )
+        for level, name in LEVELS.items():
+            points = [(trial["measured_ms"], rung["score"], trial["number"])
+                      for trial in told["trials"] for rung in trial["rungs"] if rung["level"] == level]  # fmt: skip
+            if points:
+                times, scores, numbers = zip(*points, strict=True)
+                plot.scatter(times, scores, color=SERIES[level - 1], s=24, alpha=0.8, label=name)
+                for time, score, number in zip(times, scores, numbers, strict=True):
+                    plot.annotate(
+                        str(number), (time, score), (4, 3), textcoords="offset points", fontsize=7, color=MUTED
+                    )
+        legend_above(plot, columns=3)
+        log_milliseconds(plot)
+        plot.set_ylabel("score on val")
+        plot.yaxis.set_major_formatter(PercentFormatter(1))
+        return svg(plot, label="Score over latency of the trials of the search")
+
+
+def predictions(trials: Sequence[Mapping[str, Any]]) -> Markup:
+    """Measured over expected latency, with a band of 10%."""
+    with style():
+        plot = axes()
+        expected = [trial["predicted_ms"] for trial in trials]
+        measured = [trial["measured_ms"] for trial in trials]
+        ends = [0.9 * min(*expected, *measured), 1.1 * max(*expected, *measured)]
+        plot.plot(ends, ends, color=MUTED, linewidth=1)
+        plot.fill_between(ends, [0.9 * end for end in ends], [1.1 * end for end in ends], color=MUTED, alpha=0.15)
+        plot.scatter(expected, measured, color=SERIES[0], s=24, alpha=0.8)
+        plot.set(xlabel="expected latency (ms)", ylabel="measured (ms)", title="Expected and measured, 10% beside")
+        return svg(plot, label="Measured over expected latency of the trials")

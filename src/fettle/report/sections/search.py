@@ -1,0 +1,42 @@
+"""The search for a faster network: its front, its trials, what it expected and what it cost."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fettle.report import search_plots
+from fettle.report.sources import Sources
+from fettle.search.ground import WHOLE
+from fettle.search.results import SEARCH
+
+
+def build(sources: Sources) -> dict[str, Any] | None:
+    """Tell every search of the run."""
+    found = [
+        _search(artifact.card.name, json.loads((artifact.path / SEARCH).read_text(encoding="utf-8")))
+        for artifact in sources.of("search")
+    ]
+    return {"searches": found} if found else None
+
+
+def _search(name: str, told: dict[str, Any]) -> dict[str, Any]:
+    trials = [trial for trial in told["trials"] if trial["measured_ms"]]
+    return {
+        **told,
+        "name": name,
+        "trials": trials,
+        "front_plot": search_plots.front(told),
+        "prediction_plot": search_plots.predictions(trials) if trials else None,
+        "ladder": _ladder(told),
+    }
+
+
+def _ladder(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the whole network costs in its forms, and the best that was found: what each step brought."""
+    whole = sorted(told["whole"], key=lambda each: -each["ms"])
+    best = next((each for each in told["front"] if each["owner"] != WHOLE and each["score"] >= told["floor"]), None)
+    slowest = whole[0]["ms"]
+    rows = [{**each, "times": slowest / each["ms"], "what": "the whole network"} for each in whole]
+    if best is not None:
+        rows.append({**best, "times": slowest / best["ms"], "what": f"trial {best['owner']}"})
+    return rows

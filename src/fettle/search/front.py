@@ -1,0 +1,47 @@
+"""What a search hands over: the best of what it made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fettle.search.ground import WHOLE
+from fettle.search.search import Found
+from fettle.search.whole import Standing
+from fettle.spec import SearchConfig
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network in a form: ``owner`` is the number of a trial, or :data:`WHOLE`."""
+
+    owner: str
+    standing: Standing
+
+
+def choose(found: Found, config: SearchConfig) -> list[Choice]:
+    """Return ``config.candidates`` of what was made, the fastest first.
+
+    Those that are good enough come before those that are not, those that none beats before those that one does, and the
+    whole network in its best form is always among them: it is what everything else has to be better than.
+    """
+    floor = found.ground.reference - (config.max_drop or 0.0)
+    made = [Choice(owner, each) for owner, standings in found.standings.items() for each in standings]
+
+    def is_good(choice: Choice) -> bool:
+        fast = config.latency_ms is None or choice.standing.ms <= config.latency_ms
+        return fast and choice.standing.score >= floor
+
+    def rank(choice: Choice) -> tuple[bool, bool, float]:
+        return not is_good(choice), _is_beaten(choice, made), choice.standing.ms
+
+    safe = min((choice for choice in made if choice.owner == WHOLE), key=rank)
+    best = [choice for choice in sorted(made, key=rank) if choice != safe][: config.candidates - 1]
+    chosen = sorted([*best, safe], key=lambda choice: choice.standing.ms)
+    return [*chosen, *[chosen[-1]] * (config.candidates - len(chosen))]  # a pipeline has as many candidates as it says
+
+
+def _is_beaten(choice: Choice, others: Sequence[Choice]) -> bool:
+    mine = choice.standing
+    return any(
+        other.standing.ms <= mine.ms and other.standing.score >= mine.score and other.standing != mine
+        for other in others
+    )

@@ -1,0 +1,176 @@
+"""What is known before the first trial: the whole network in its forms, the machine, the blocks, the budget."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from fettle.card import digest_json
+from fettle.errors import OptimizeError
+from fettle.evaluate import words
+from fettle.hardware import passport
+from fettle.optimize.channels import output_layers
+from fettle.optimize.pruning import Cost, measure
+from fettle.runtimes.profile import PROFILERS
+from fettle.search.blocks import rank_blocks
+from fettle.search.budget import Budget, plan_budget
+from fettle.search.forms import Form, possible_forms
+from fettle.search.machine import know_machine
+from fettle.search.shapes import Shaper
+from fettle.search.space import Space, input_sizes
+from fettle.search.subject import Subject
+from fettle.search.table import table_file
+from fettle.search.track import Track
+from fettle.search.trials import Notebook
+from fettle.search.whole import Standing, stand
+from fettle.spec import SearchConfig
+
+BLOCKS = 0.5  # share of the blocks that may be skipped
+SIZED = ("classify", "embed")  # tasks whose networks can look at smaller images: boxes would have to grow again
+WHOLE = "whole"
+T = TypeVar("T")
+log = logging.getLogger("fettle")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What trials start from.
+
+    Attributes:
+        whole: The network in its forms, the fastest first.
+        form: That trials are made for: the fastest that is good enough.
+        reference: The score that drops are counted from: the best of the forms.
+        blocks: That may be skipped -> how much the output changes then; those that are missed least first.
+        budget: Of time.
+        space: Of levers.
+        shaper: Makes smaller networks.
+        table: File of the latency table of ``form`` on this machine.
+        overhead: Seconds that it takes to export a network, bring it into one form and measure it there.
+        cost: Of the whole network.
+    """
+
+    whole: tuple[Standing, ...]
+    form: Form
+    reference: float
+    blocks: dict[str, float]
+    budget: Budget
+    space: Space
+    shaper: Shaper
+    table: Path
+    overhead: float
+    cost: Cost
+
+    @property
+    def ms(self) -> float:
+        """Latency of the whole network in the form that trials are made for."""
+        return next(standing.ms for standing in self.whole if standing.form == self.form)
+
+
+def survey(
+    subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], notebook: Notebook, tables: Path, track: Track
+) -> Ground:
+    """Find out what trials start from, as far as it is not noted yet.
+
+    Raises:
+        OptimizeError: If the folder holds the search of another network or machine, or no form is possible.
+    """
+    _check_same(subject, config, runtimes, notebook)
+    known = _Known(notebook)
+    model, architecture = subject.model, subject.architecture
+    forms = possible_forms(runtimes, config.precisions, passport())
+    started = time.monotonic()
+    raw = known.get(WHOLE, lambda: _stand(subject, forms, notebook, track, started))
+    whole = tuple(Standing.from_json(each) for each in raw["standings"])
+    overhead = raw["seconds"] / len(whole)
+    reference = max(standing.score for standing in whole)
+    form = _best_form(whole, reference - (config.max_drop or 0.0))
+    example = torch.zeros(1, 3, architecture.image_size, architecture.image_size)
+    depth = "depth" in config.levers
+    keep = output_layers(model, example)
+    blocks = known.get("blocks", lambda: rank_blocks(model, subject.normalized, keep=keep) if depth else {})
+    budget = plan_budget(60 * config.minutes, epoch=subject.epoch_seconds, overhead=overhead, most=subject.train.epochs)
+    shaper = Shaper(model, architecture, blocks=tuple(blocks), batches=subject.batches)
+    space = Space(
+        sizes=_sizes(subject, config),
+        blocks=int(len(blocks) * BLOCKS),
+        widths="width" in config.levers,
+        importances=("taylor", "group_norm") if subject.batches else ("group_norm",),
+        width_steps=tuple(config.width_steps),
+        lr=subject.train.lr,
+    )
+    table = table_file(tables, form, fingerprint=passport().fingerprint)
+    known.get("machine", lambda: len(know_machine(track, shaper, form, table, sizes=space.sizes, seed=config.seed)))
+    log.info(
+        "the whole network: %s; trials are made for %s, %d epochs first, %d in full",
+        ", ".join(f"{each.form} {each.ms:.2f} ms {words.percent(each.score)}" for each in whole),
+        form,
+        budget.epochs[0],
+        budget.epochs[-1],
+    )
+    return Ground(whole, form, reference, blocks, budget, space, shaper, table, overhead, measure(model, example))
+
+
+class _Known:
+    """What is found out once, and noted with what it took."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.notebook = notebook
+
+    def get(self, name: str, find: Callable[[], T]) -> T:
+        noted = self.notebook.noted(name)
+        if noted is None:
+            started = time.monotonic()
+            noted = find()
+            self.notebook.note(name, noted)
+            self.notebook.spend(name, time.monotonic() - started)
+        return noted  # type: ignore[no-any-return]
+
+
+def _stand(subject: Subject, forms: Sequence[Form], notebook: Notebook, track: Track, started: float) -> dict[str, Any]:
+    standings = stand(
+        track,
+        track.export(subject.model, subject.architecture),
+        forms,
+        folder=notebook.folder / WHOLE,
+        calibration=subject.calibration,
+        val=subject.val,
+    )
+    return {"standings": [standing.to_json() for standing in standings], "seconds": time.monotonic() - started}
+
+
+def _best_form(whole: Sequence[Standing], floor: float) -> Form:
+    """Return the fastest form that is good enough and that a profiler knows; else the fastest of these."""
+    profiled = [standing for standing in whole if standing.form.runtime in PROFILERS]
+    good = [standing for standing in profiled if standing.score >= floor]
+    return (good or profiled)[0].form
+
+
+def _sizes(subject: Subject, config: SearchConfig) -> tuple[int, ...]:
+    size = subject.architecture.image_size
+    if "size" not in config.levers or subject.architecture.task not in SIZED or subject.architecture.input_size:
+        return (size,)
+    return input_sizes(size)
+
+
+def _check_same(subject: Subject, config: SearchConfig, runtimes: Sequence[str], notebook: Notebook) -> None:
+    """A search goes on with more time, and with nothing else changed."""
+    mine = {
+        "model": subject.digest,
+        "dataset": subject.data.artifact.card.digest,
+        "machine": passport().fingerprint,
+        "settings": digest_json({**config.to_json(), "minutes": None, "candidates": None, "runtimes": list(runtimes)}),
+    }
+    noted = notebook.noted("search")
+    if noted is None:
+        notebook.note("search", mine)
+        return
+    other = ", ".join(name for name, value in mine.items() if noted.get(name) != value)
+    if other:
+        raise OptimizeError(
+            f"{notebook.folder} holds a search with another {other}: its figures are not of this one. Take another "
+            "folder, or remove it."
+        )

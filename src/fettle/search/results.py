@@ -1,0 +1,90 @@
+"""What a search found, as JSON: for the card, the report and the reader."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fettle.evaluate import words
+from fettle.search.front import Choice
+from fettle.search.ground import WHOLE
+from fettle.search.search import Found
+from fettle.search.trials import Trial
+from fettle.search.whole import Standing
+from fettle.spec import SearchConfig
+
+SEARCH = "search.json"
+
+
+def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[str, Any]:
+    """Return what ``search.json`` holds."""
+    ground, trials = found.ground, found.trials
+    whole = next(each for each in ground.whole if each.form == ground.form)
+    floor = ground.reference - (config.max_drop or 0.0)
+    return {
+        "form": str(ground.form),
+        "floor": floor,
+        "reference": ground.reference,
+        "whole": [_standing(each, WHOLE) for each in ground.whole],
+        "trials": [_trial(trial, found) for trial in trials],
+        "front": [{**_standing(choice.standing, choice.owner), "number": n} for n, choice in enumerate(chosen, 1)],
+        "blocks": ground.blocks,
+        "epochs": list(ground.budget.epochs),
+        "spent": {name: round(seconds, 1) for name, seconds in found.spent.items()},
+        "seconds": round(sum(found.spent.values()), 1),
+        "budget": ground.budget.seconds,
+        "trials_begun": len(trials),
+        "trials_left": sum(trial.left is not None for trial in trials),
+        "prediction_error": prediction_error(trials),
+        "sentence": _sentence(found, chosen, config, whole, floor),
+    }
+
+
+def prediction_error(trials: Sequence[Trial]) -> dict[str, float] | None:
+    """Return how far expected latencies were from measured ones, as shares: the median and the ninth of ten."""
+    errors = [abs(trial.predicted_ms / trial.measured_ms - 1) for trial in trials if trial.measured_ms]
+    if not errors:
+        return None
+    return {"median": float(np.median(errors)), "p90": float(np.quantile(errors, 0.9))}
+
+
+def _trial(trial: Trial, found: Found) -> dict[str, Any]:
+    standings = found.standings.get(str(trial.number), ())
+    return {
+        **trial.to_json(),
+        "score": trial.score if trial.rungs else None,
+        "forms": [_standing(each, str(trial.number)) for each in standings],
+    }
+
+
+def _standing(standing: Standing, owner: str) -> dict[str, Any]:
+    return {"owner": owner, "form": str(standing.form), "ms": standing.ms, "score": standing.score}
+
+
+def _sentence(found: Found, chosen: Sequence[Choice], config: SearchConfig, whole: Standing, floor: float) -> str:
+    good = [choice for choice in chosen if choice.standing.score >= floor]
+    wanted = config.latency_ms
+    if wanted is not None and not any(choice.standing.ms <= wanted for choice in good):
+        return _out_of_reach(found, config, floor)
+    best = min(good or chosen, key=lambda choice: choice.standing.ms)
+    if best.owner == WHOLE:
+        return (
+            f"Nothing smaller keeps {words.percent(floor)} on val and is faster: the whole network stays, in "
+            f"{best.standing.form}, at {words.milliseconds(best.standing.ms)}."
+        )
+    return (
+        f"Trial {best.owner} in {best.standing.form} takes {words.milliseconds(best.standing.ms)}, "
+        f"{whole.ms / best.standing.ms:.2f}x as fast as the whole network in {whole.form}, with "
+        f"{words.percent(best.standing.score)} on val against {words.percent(found.ground.reference)}."
+    )
+
+
+def _out_of_reach(found: Found, config: SearchConfig, floor: float) -> str:
+    made = [each for standings in found.standings.values() for each in standings]
+    fastest = min(made, key=lambda each: each.ms)
+    near = min((each for each in made if each.score >= floor), key=lambda each: each.ms, default=fastest)
+    return (
+        f"`search.latency_ms` {config.latency_ms:g} is out of reach at {words.percent(floor)} on val: the fastest that "
+        f"is good enough takes {words.milliseconds(near.ms)}; {words.milliseconds(fastest.ms)} costs "
+        f"{100 * (found.ground.reference - fastest.score):.1f} points."
+    )

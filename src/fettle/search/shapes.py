@@ -1,0 +1,185 @@
+"""Shapes: what is done to a trained network to make it smaller, and the smaller network that comes of it."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from fettle.errors import OptimizeError
+from fettle.models.architecture import Architecture
+from fettle.models.depth import skip_blocks
+from fettle.models.input_size import look_at_smaller
+from fettle.models.plan import read_plan
+from fettle.optimize.channels import Batches, accumulate_gradients, output_layers, remove_channels
+from fettle.optimize.groups import Group, find_groups
+from fettle.optimize.pruning import Cost, measure
+from fettle.search.layers import read_layers
+from fettle.search.table import Table
+from fettle.search.widths import Spread, find_widths
+from fettle.spec import PruneConfig
+from fettle.spec.recipes import Importance
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one trial asks for.
+
+    Attributes:
+        input_size: Side of the images that the network looks at.
+        skipped: How many blocks are left out, those that are missed least first.
+        spread: Which channels go: the same share of every layer, or what is worth least for its time.
+        importance: How channels are ranked.
+        width_step: Widths are multiples of this.
+        share: Of the whole network's latency that is aimed at, in the form that is searched for.
+        lr: Learning rate at which it is trained again.
+    """
+
+    input_size: int
+    skipped: int
+    spread: Spread
+    importance: Importance
+    width_step: int
+    share: float
+    lr: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """A smaller network, not trained again yet.
+
+    Attributes:
+        model: In eval mode, on the CPU.
+        architecture: That rebuilds it.
+        predicted: Share of the whole network's latency that it is expected to take.
+        cost: Parameters and multiply-accumulates.
+    """
+
+    model: nn.Module
+    architecture: Architecture
+    predicted: float
+    cost: Cost
+
+
+class Shaper:
+    """Makes smaller networks of a trained one.
+
+    Args:
+        model: Trained network in its prunable form, in eval mode.
+        architecture: Of it.
+        blocks: Those that may be left out, those that are missed least first.
+        batches: Makes the training images and labels that ``taylor`` needs; ``None`` where the task knows no loss.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        architecture: Architecture,
+        *,
+        blocks: tuple[str, ...],
+        batches: Callable[[], Batches] | None,
+    ) -> None:
+        self.model, self.architecture, self.blocks, self.batches = model, architecture, blocks, batches
+
+    @cached_property
+    def ranked(self) -> nn.Module:
+        """A copy with the gradients of the loss, where the task knows one."""
+        model = copy.deepcopy(self.model).eval()
+        if self.batches is not None:
+            accumulate_gradients(model, self.batches())
+        return model
+
+    def shape(self, shape: Shape, table: Table) -> Shaped:
+        """Return the network that ``shape`` describes.
+
+        Args:
+            shape: What is asked for.
+            table: Of the form that is searched for.
+
+        Raises:
+            OptimizeError: If the network cannot be pruned so.
+        """
+        model, architecture = self._coarse(shape)
+        config = PruneConfig(importance=shape.importance, width_step=shape.width_step, ratio=0.99)
+        example = self.example
+        keep = output_layers(model, example)
+        groups = find_groups(model, config, example_input=example, keep=keep)
+        whole = table.network(read_layers(self.model, example).values())
+        widths, expected = find_widths(
+            groups,
+            read_layers(model, example),
+            table,
+            microseconds=shape.share * whole,
+            step=shape.width_step,
+            spread=shape.spread,
+            comparable=shape.importance == "taylor",
+        )
+        return self._narrowed(model, architecture, config, groups, widths, expected / whole)
+
+    def narrow(self, input_size: int, shares: Mapping[str, float]) -> tuple[nn.Module, Architecture]:
+        """Return a network with some share of its groups gone, by their roots; it serves for its latency alone."""
+        model, architecture = self._coarse(Shape(input_size, 0, "even", "group_norm", 8, 1.0))
+        config = PruneConfig(importance="group_norm", width_step=8, ratio=0.99)
+        keep = output_layers(model, self.example)
+        narrow = remove_channels(model, config, shares, example_input=self.example, keep=keep)
+        return narrow.eval(), replace(architecture, plan=read_plan(narrow))
+
+    def roots(self) -> list[str]:
+        """Return the layers whose widths can be chosen."""
+        keep = output_layers(self.model, self.example)
+        config = PruneConfig(importance="group_norm")
+        return [group.root for group in find_groups(self.model, config, example_input=self.example, keep=keep)]
+
+    @property
+    def example(self) -> torch.Tensor:
+        """An input of the network."""
+        size = self.architecture.image_size
+        return torch.zeros(1, 3, size, size)
+
+    def _coarse(self, shape: Shape) -> tuple[nn.Module, Architecture]:
+        """Leave out blocks and pixels; the channels stay."""
+        source = self.ranked if shape.importance == "taylor" else self.model
+        # Torch-Pruning follows gradients, and who has taught others has none.
+        model = copy.deepcopy(source).eval().requires_grad_(True)
+        for new, old in zip(model.parameters(), source.parameters(), strict=True):
+            new.grad = old.grad
+        skipped = self.blocks[: shape.skipped]
+        skip_blocks(model, skipped)
+        architecture = replace(self.architecture, skipped=(*self.architecture.skipped, *skipped))
+        if shape.input_size != architecture.image_size:
+            look_at_smaller(model, image_size=architecture.image_size, input_size=shape.input_size)
+            architecture = replace(architecture, input_size=shape.input_size)
+        return model, architecture
+
+    def _narrowed(
+        self,
+        model: nn.Module,
+        architecture: Architecture,
+        config: PruneConfig,
+        groups: list[Group],
+        widths: Mapping[str, int],
+        predicted: float,
+    ) -> Shaped:
+        example = self.example
+        shares = {group.root: 1 - widths[group.root] / group.width for group in groups}
+        shares = {root: share for root, share in shares.items() if share > 0}
+        if shares:
+            keep = output_layers(model, example)
+            model = remove_channels(model, config, shares, example_input=example, keep=keep)
+            architecture = replace(architecture, plan=read_plan(model))
+        model.zero_grad(set_to_none=True)
+        model.requires_grad_(True)
+        cost = measure(model, example)
+        if cost.macs == 0:
+            raise OptimizeError("Nothing is left of the network.")
+        return Shaped(model.eval(), architecture, predicted, cost)

@@ -1,0 +1,95 @@
+"""What is searched: a trained network, its data, and how it is trained again."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fettle.data import Dataset, Subset
+from fettle.evaluate.measures import headline
+from fettle.export.served import Normalize
+from fettle.models.architecture import Architecture
+from fettle.optimize.calibration import calibration_images
+from fettle.optimize.channels import Batches
+from fettle.search.trials import Rung
+from fettle.spec import DistilConfig, TrainConfig
+from fettle.spec.recipes import DISTILLED
+from fettle.train.trainers import find_trainer
+
+BLOCK_IMAGES = 64  # that blocks are ranked on
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network and all that a search needs to know of it.
+
+    Attributes:
+        model: In its prunable form, in eval mode, on the CPU; it is never changed, and teaches the smaller ones.
+        architecture: Of it.
+        digest: Of its artifact.
+        data: Its data set.
+        train: How it was trained.
+        epoch_seconds: That an epoch of it took.
+        batches: Makes the training images and labels that the Taylor importance of channels needs; ``None`` where the
+            task knows no such loss.
+    """
+
+    model: nn.Module
+    architecture: Architecture
+    digest: str
+    data: Dataset
+    train: TrainConfig
+    epoch_seconds: float
+    batches: Callable[[], Batches] | None
+
+    @property
+    def val(self) -> Subset:
+        return self.data.subset("val")
+
+    @property
+    def measure(self) -> str:
+        return headline(self.architecture.task).name
+
+    @cached_property
+    def calibration(self) -> Any:
+        """(N, S, S, 3) uint8 of the calib split."""
+        return calibration_images(self.data, 200)
+
+    @cached_property
+    def normalized(self) -> torch.Tensor:
+        """Some calibration images as the network takes them, (N, 3, S, S) float32."""
+        normalize = Normalize(self.architecture.mean, self.architecture.std)
+        images: torch.Tensor = normalize(torch.from_numpy(self.calibration[:BLOCK_IMAGES]))
+        return images
+
+    def fit(
+        self, model: nn.Module, architecture: Architecture, *, level: int, epochs: int, lr: float, folder: Path
+    ) -> tuple[nn.Module, Rung]:
+        """Train a smaller network, taught by the whole one where its task can be.
+
+        Args:
+            model: Trained in place.
+            architecture: Of it.
+            level: Which training it is.
+            epochs: How long.
+            lr: Peak of the learning rate.
+            folder: Of the run: what was interrupted there goes on.
+
+        Raises:
+            DivergedError: If the loss is not finite.
+        """
+        started = time.monotonic()
+        changes: Mapping[str, Any] = {"epochs": epochs, "lr": lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0}
+        taught: dict[str, Any] = {}
+        if architecture.task in DISTILLED:
+            taught = {"teacher": self.model, "distil": DistilConfig()}
+        config = self.train.model_copy(update=dict(changes))
+        result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
+        best = result.best
+        seconds = time.monotonic() - started
+        return result.model, Rung(level, epochs, float(best[self.measure]), float(best["val_loss"]), round(seconds, 1))

@@ -1,0 +1,77 @@
+"""Where networks are exported, brought into a form, and timed beside one another."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from fettle.evaluate.contestants import EngineContestant, open_contestant
+from fettle.evaluate.intervals import Interval, median_ratio
+from fettle.evaluate.latency import interleave
+from fettle.export import Export
+from fettle.export.onnx import describe, export_onnx
+from fettle.hardware import passport
+from fettle.models.architecture import Architecture
+from fettle.optimize.quantization import convert
+from fettle.search.forms import Form
+from fettle.spec import QuantizeConfig
+
+CALIBRATION = 32  # images: ranges do not matter for speed
+ROUNDS = 15
+CALLS = 40
+
+
+class Track(contextlib.ExitStack):
+    """A folder for exports that serve for timing alone, and the images that they are asked about.
+
+    Args:
+        images: (N, S, S, 3) uint8, to calibrate with and to ask about.
+    """
+
+    def __init__(self, images: np.ndarray) -> None:
+        super().__init__()
+        self.images = images[:CALIBRATION]
+        self.folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="fettle-")))
+        np.save(self.folder / "images.npy", self.images)
+
+    def export(self, model: nn.Module, architecture: Architecture) -> Export:
+        """Return the network as a float ONNX file."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        exported = describe(folder, architecture, recipe="track", resize="squash")
+        export_onnx(model, architecture, exported.file)
+        return exported
+
+    def convert(self, exported: Export, form: Form) -> Export:
+        """Return a float export in another form."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        config = QuantizeConfig(precision=form.precision)
+        return convert(exported, folder, self.images, config=config, runtime=form.runtime)
+
+    @contextlib.contextmanager
+    def start(self, name: str, export: Export, runtime: str) -> Iterator[EngineContestant]:
+        """Have an export ready in a process of its own."""
+        with open_contestant(
+            name,
+            runtime=runtime,
+            file=export.file,
+            images=self.folder / "images.npy",
+            threads=passport().cores,
+            options=export.runtime_options(runtime),
+        ) as contestant:
+            yield contestant
+
+
+def steady(contestant: EngineContestant) -> float:
+    """Return the median seconds of a call among many that follow one another."""
+    contestant.run(1, CALLS // 4)
+    return float(np.median(contestant.run(1, CALLS)))
+
+
+def race(before: EngineContestant, after: EngineContestant, *, rounds: int = ROUNDS) -> Interval:
+    """Return how many times as fast ``after`` is, round by round at batch 1."""
+    samples = interleave({"before": before, "after": after}, batches=(1,), rounds=rounds)
+    slow, fast = (np.array([np.median(turn) for turn in samples[name][1]]) for name in ("before", "after"))
+    return median_ratio(slow, fast)

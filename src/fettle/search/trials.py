@@ -1,0 +1,156 @@
+"""What a search knows, in a folder that outlives any worker: trials, their networks, the time that was spent."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from torch import nn
+
+from fettle.models.architecture import Architecture
+from fettle.models.files import load_model, save_model
+from fettle.search.shapes import Shape
+
+TRIAL, NETWORK, SPENT = "trial.json", "network", "spent.jsonl"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A training: the first, second or last, how long it was, and what came of it on val."""
+
+    level: int
+    epochs: int
+    score: float
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A smaller network and how it fares.
+
+    Attributes:
+        number: In the order in which trials began.
+        shape: What was asked for.
+        predicted_ms: Latency that was expected, from the table of the machine.
+        measured_ms: Latency in the form that is searched for, measured before it was trained: the whole network's
+            latency divided by ``times``.
+        times: How many times as fast as the whole network, interleaved with it.
+        params: Share of the whole network's that are left.
+        macs: The same of multiply-accumulates.
+        rungs: Its trainings, each from where the one before it ended.
+        left: Why it was left, if it was.
+    """
+
+    number: int
+    shape: Shape
+    predicted_ms: float = 0.0
+    measured_ms: float = 0.0
+    times: float = 1.0
+    params: float = 1.0
+    macs: float = 1.0
+    rungs: tuple[Rung, ...] = ()
+    left: str | None = None
+
+    @property
+    def score(self) -> float:
+        """On val, as it was last trained."""
+        return self.rungs[-1].score if self.rungs else 0.0
+
+    @property
+    def level(self) -> int:
+        """Of its last training; 0 before the first."""
+        return self.rungs[-1].level if self.rungs else 0
+
+    @property
+    def seconds_an_epoch(self) -> float:
+        return sum(rung.seconds for rung in self.rungs) / max(sum(rung.epochs for rung in self.rungs), 1)
+
+    def score_at(self, level: int) -> float | None:
+        """Return the score after the training of that level, if it had one."""
+        return next((rung.score for rung in self.rungs if rung.level == level), None)
+
+    def trained(self, rung: Rung) -> Self:
+        return replace(self, rungs=(*self.rungs, rung))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        rungs = tuple(Rung(**rung) for rung in raw["rungs"])
+        return cls(**{**raw, "shape": Shape.from_json(raw["shape"]), "rungs": rungs})
+
+
+class Notebook:
+    """The folder of a search.
+
+    Args:
+        folder: Made if needed; shared by all workers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def place(self, number: int) -> Path:
+        return self.folder / f"trial-{number}"
+
+    def trials(self) -> list[Trial]:
+        """Return all trials that have been written down, in their order."""
+        found = [Trial.from_json(json.loads(file.read_text())) for file in self.folder.glob(f"trial-*/{TRIAL}")]
+        return sorted(found, key=lambda trial: trial.number)
+
+    def save(self, trial: Trial, model: nn.Module | None = None, architecture: Architecture | None = None) -> None:
+        """Write a trial down, and its network as it is now: the network first, so that no rung is without it."""
+        place = self.place(trial.number)
+        place.mkdir(exist_ok=True)
+        if model is not None and architecture is not None:
+            fresh = place / f".{NETWORK}"
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            save_model(fresh, model, architecture)
+            shutil.rmtree(self.network(trial), ignore_errors=True)
+            fresh.rename(self.network(trial))
+        write_json(place / TRIAL, trial.to_json())
+        for old in set(place.glob(f"{NETWORK}-*")) - {self.network(trial)}:
+            shutil.rmtree(old)
+
+    def network(self, trial: Trial) -> Path:
+        """Return where the network of a trial lies after its last rung."""
+        return self.place(trial.number) / f"{NETWORK}-{trial.level}"
+
+    def load(self, trial: Trial) -> tuple[nn.Module, Architecture]:
+        return load_model(self.network(trial))
+
+    def spend(self, on: str, seconds: float) -> None:
+        """Note what something took."""
+        with (self.folder / SPENT).open("a") as stream:
+            stream.write(json.dumps({"on": on, "seconds": round(seconds, 3)}) + "\n")
+
+    def spent(self) -> dict[str, float]:
+        """Return the seconds that everything took so far, by what it was spent on."""
+        found: dict[str, float] = {}
+        file = self.folder / SPENT
+        for line in file.read_text().splitlines() if file.exists() else ():
+            entry = json.loads(line)
+            found[entry["on"]] = found.get(entry["on"], 0.0) + entry["seconds"]
+        return found
+
+    def note(self, name: str, value: Any) -> None:
+        write_json(self.folder / f"{name}.json", value)
+
+    def noted(self, name: str) -> Any:
+        """Return what was noted under that name, or ``None``."""
+        file = self.folder / f"{name}.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write beside, then rename."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(value, indent=1) + "\n")
+    fresh.replace(file)

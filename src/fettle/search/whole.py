@@ -1,0 +1,93 @@
+"""The network as it is, in every form: what a search starts from, and what it may not fall behind."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fettle.data import Subset
+from fettle.errors import OptimizeError
+from fettle.evaluate.latency import interleave
+from fettle.evaluate.score import score
+from fettle.export import Export
+from fettle.optimize.quantization import quantize
+from fettle.search.forms import Form
+from fettle.search.track import ROUNDS, Track
+from fettle.spec import QuantizeConfig
+
+log = logging.getLogger("fettle")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A network in one form.
+
+    Attributes:
+        form: Runtime and precision.
+        ms: Latency at batch 1, the median.
+        score: The headline score on val, of the exported file in its runtime.
+    """
+
+    form: Form
+    ms: float
+    score: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Standing":
+        return cls(Form(**raw["form"]), raw["ms"], raw["score"])
+
+
+def stand(
+    track: Track,
+    exported: Export,
+    forms: Sequence[Form],
+    *,
+    folder: Path,
+    calibration: np.ndarray,
+    val: Subset,
+) -> list[Standing]:
+    """Bring an export into all forms, score each on val, and time them interleaved.
+
+    Args:
+        track: Where they are timed.
+        exported: Float ONNX file.
+        forms: What is tried; one that the network cannot be brought to is left out, and the log says why.
+        folder: Where each form's files and manifest are written, under its name.
+        calibration: (N, S, S, 3) uint8.
+        val: What is scored.
+
+    Returns:
+        What is known of each, the fastest first.
+    """
+    made: dict[Form, tuple[Export, float]] = {}
+    for form in forms:
+        place = folder / str(form)
+        place.mkdir(parents=True, exist_ok=True)
+        config = QuantizeConfig(precision=form.precision)
+        try:
+            export = quantize(exported, place, calibration, config=config, runtime=form.runtime)
+            made[form] = export, score(export, val, form.runtime)
+        except OptimizeError as error:
+            log.warning("%s is left out: %s", form, error)
+            continue
+        export.save()
+    if not made:
+        raise OptimizeError("The network can be brought to none of the forms that are to be searched.")
+    with contextlib.ExitStack() as stack:
+        engines = {
+            str(form): stack.enter_context(track.start(str(form), export, form.runtime))
+            for form, (export, _) in made.items()
+        }
+        samples = interleave(engines, batches=(1,), rounds=ROUNDS)
+    standings = [
+        Standing(form, float(np.median(np.concatenate(samples[str(form)][1]))) * 1e3, reached)
+        for form, (_, reached) in made.items()
+    ]
+    return sorted(standings, key=lambda standing: standing.ms)

@@ -1,0 +1,32 @@
+"""How time is divided."""
+
+import pytest
+
+from fettle.search.budget import plan_budget
+
+
+def test_trainings_grow_with_the_budget_and_end_at_the_networks_own() -> None:
+    lengths = [plan_budget(60 * minutes, epoch=10, overhead=5, most=25).epochs for minutes in (2, 10, 30, 300)]
+    assert all(first <= second <= last for first, second, last in lengths)
+    assert lengths == sorted(lengths)
+    assert lengths[0][0] == 1
+    assert lengths[-1] == (8, 16, 25)
+
+
+def test_the_last_trainings_share_what_is_left() -> None:
+    budget = plan_budget(600, epoch=4, overhead=1, most=100)
+    left, done, lengths = 200.0, 0, []
+    while (epochs := budget.last(left, epoch=2.0, overhead=4.0, done=done)) > 0:
+        lengths.append(epochs)
+        left -= 2.0 * epochs + 4.0
+        done += 1
+    assert left >= 0
+    assert len(lengths) >= 3
+    assert max(lengths[:3]) - min(lengths[:3]) <= 1
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 1800])
+def test_the_trials_that_it_is_made_for_fit_into_half_of_it(seconds: float) -> None:
+    budget = plan_budget(seconds, epoch=1.0, overhead=2.0, most=1000)
+    if budget.epochs[0] > 1:
+        assert 14 * (2.0 + 0.35 * budget.epochs[0]) <= 0.5 * seconds

@@ -1,0 +1,38 @@
+"""The notebook of a search survives whoever writes in it."""
+
+from pathlib import Path
+
+import torch
+
+from fettle.models import Architecture, build_model
+from fettle.search.shapes import Shape
+from fettle.search.trials import NETWORK, Notebook, Rung, Trial
+
+TRIAL = Trial(3, Shape(32, 1, "clock", "taylor", 8, 0.4, lr=1e-3), measured_ms=1.5)
+ARCHITECTURE = Architecture("classify", "test_resnet", ("a", "b"), 32)
+
+
+def test_a_trial_and_its_network_come_back(tmp_path: Path) -> None:
+    notebook, network = Notebook(tmp_path), build_model(ARCHITECTURE)
+    notebook.save(TRIAL)
+    assert notebook.trials() == [TRIAL]
+    assert notebook.trials()[0].level == 0
+    for level in (1, 3):
+        trial = notebook.trials()[0].trained(Rung(level, 2, 0.9 + level / 100, 0.3, 10.0))
+        notebook.save(trial, network, ARCHITECTURE)
+    (found,) = notebook.trials()
+    assert (found.level, found.score, found.seconds_an_epoch) == (3, 0.93, 5.0)
+    assert (found.score_at(1), found.score_at(2)) == (0.91, None)
+    assert [path.name for path in notebook.place(3).glob(f"{NETWORK}-*")] == [f"{NETWORK}-3"], "the older one is gone"
+    loaded, architecture = notebook.load(found)
+    assert architecture == ARCHITECTURE
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value)
+
+
+def test_time_is_summed_over_calls(tmp_path: Path) -> None:
+    Notebook(tmp_path).spend("trials", 2.5)
+    Notebook(tmp_path).spend("trials", 1.0)
+    Notebook(tmp_path).spend("machine", 4.0)
+    assert Notebook(tmp_path).spent() == {"trials": 3.5, "machine": 4.0}
+    assert Notebook(tmp_path / "other").noted("whole") is None

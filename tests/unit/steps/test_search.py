@@ -1,0 +1,155 @@
+"""Step search: on a real network, in real runtimes."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from fettle.card import Artifact
+from fettle.data import open_dataset
+from fettle.errors import DataError, OptimizeError, SpecError
+from fettle.evaluate.score import score
+from fettle.export import open_export
+from fettle.search.trials import TRIAL
+from fettle.spec import ModelConfig, SearchConfig, TrainConfig
+from fettle.steps.pick import pick
+from fettle.steps.search import FRONT, search
+from fettle.steps.train import train
+
+torch.set_num_threads(1)
+FAMILY = ModelConfig(family="test_resnet", image_size=32)
+TRAIN = TrainConfig.model_validate(
+    {"preset": "plain", "epochs": 4, "batch_size": 16, "augment": [], "precision": "float32", "workers": 0}
+)
+# Float alone: NNCF takes seconds to import, and it has tests of its own.
+CONFIG = SearchConfig(minutes=0.5, candidates=2, max_drop=0.3, precisions=["float32"], width_steps=[8])
+
+
+@pytest.fixture(scope="module")
+def trained(castings_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(castings_dataset, tmp_path_factory.mktemp("trained") / "model", model=FAMILY, train=TRAIN).path
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work") / "step"
+
+
+def run(model: Path, data: Path, out: Path, work: Path, **changes: Any) -> Artifact:
+    config = CONFIG.model_copy(update=changes)
+    return search(model, data, out, config=config, train=TRAIN, runtimes=["onnxruntime", "openvino"], work=work)
+
+
+def read(artifact: Artifact) -> dict[str, Any]:
+    return json.loads((artifact.path / "search.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def made(trained: Path, castings_dataset: Path, work: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return run(trained, castings_dataset, tmp_path_factory.mktemp("made") / "search", work)
+
+
+def test_what_it_ends_with_is_what_it_says(made: Artifact, castings_dataset: Path, tmp_path: Path) -> None:
+    told, val = read(made), open_dataset(castings_dataset).subset("val")
+    assert [each["number"] for each in told["front"]] == [1, 2]
+    assert [each["ms"] for each in told["front"]] == sorted(each["ms"] for each in told["front"])
+    assert "whole" in {each["owner"] for each in told["front"]}
+    for each in told["front"]:
+        taken = pick(made.path, tmp_path / f"pick-{each['number']}", number=each["number"], recipe="auto-1").path
+        export = open_export(taken)
+        assert f"{export.precision}-{export.runtimes[0]}" == each["form"]
+        assert score(export, val, export.runtimes[0]) == pytest.approx(each["score"])
+
+
+def test_trials_are_measured_before_they_are_trained(made: Artifact) -> None:
+    told = read(made)
+    assert told["trials"]
+    for trial in told["trials"]:
+        assert not trial["rungs"] or trial["measured_ms"] > 0
+        assert trial["rungs"] or trial["left"]
+    assert told["floor"] == pytest.approx(told["reference"] - 0.3)
+    assert told["sentence"]
+
+
+def test_a_second_run_ends_sooner_with_the_same(
+    made: Artifact, trained: Path, castings_dataset: Path, work: Path, tmp_path: Path
+) -> None:
+    again = run(trained, castings_dataset, tmp_path / "again", work)
+    before, after = read(made), read(again)
+    assert [trial["number"] for trial in after["trials"]][: len(before["trials"])] == [
+        trial["number"] for trial in before["trials"]
+    ]
+    assert after["whole"] == before["whole"], "what is known is not measured again"
+    assert after["seconds"] - before["seconds"] < before["seconds"]
+
+
+def test_a_trial_whose_worker_died_is_taken_over(
+    trained: Path, castings_dataset: Path, work: Path, made: Artifact, tmp_path: Path
+) -> None:
+    shutil.copytree(work.parent, tmp_path / "work")
+    (folder,) = (tmp_path / "work").glob("search-*")
+    number = max(trial["number"] for trial in read(made)["trials"]) + 1
+    study = optuna.load_study(
+        study_name="fettle",
+        storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))),
+    )
+    assert study.ask().number == number
+    shape = {
+        "input_size": 32, "skipped": 0, "spread": "even", "importance": "group_norm", "width_step": 8, "share": 0.5,
+        "lr": 1e-3,
+    }  # fmt: skip
+    (folder / f"trial-{number}").mkdir()
+    (folder / f"trial-{number}" / TRIAL).write_text(json.dumps({"number": number, "shape": shape, "rungs": []}))
+    (folder / f"trial-{number}" / "worker").write_text("12345-gone")
+    told = read(run(trained, castings_dataset, tmp_path / "out", tmp_path / "work" / "step", minutes=0.6))
+    (taken,) = (trial for trial in told["trials"] if trial["number"] == number)
+    assert taken["rungs"] or taken["left"]
+
+
+def test_a_latency_out_of_reach_names_the_nearest(trained: Path, castings_dataset: Path, tmp_path: Path) -> None:
+    made = run(trained, castings_dataset, tmp_path / "search", tmp_path / "w" / "x", minutes=0.01, latency_ms=1e-4)
+    told = read(made)
+    assert not told["trials"], "there was no time for one"
+    assert "`search.latency_ms` 0.0001 is out of reach" in told["sentence"]
+    assert "costs" in told["sentence"]
+
+
+def test_a_budget_too_short_for_a_trial_leaves_the_whole_network(
+    trained: Path, castings_dataset: Path, tmp_path: Path
+) -> None:
+    told = read(run(trained, castings_dataset, tmp_path / "search", tmp_path / "w" / "x", minutes=0.01))
+    assert {each["owner"] for each in told["front"]} == {"whole"}
+    assert "the whole network stays" in told["sentence"]
+
+
+def test_the_folder_of_another_search_is_not_trusted(trained: Path, castings_dataset: Path, tmp_path: Path) -> None:
+    work = tmp_path / "w" / "x"
+    run(trained, castings_dataset, tmp_path / "search", work, minutes=0.01)
+    (folder,) = (tmp_path / "w").glob("search-*")
+    noted = json.loads((folder / "search.json").read_text())
+    (folder / "search.json").write_text(json.dumps({**noted, "machine": "another"}))
+    with pytest.raises(OptimizeError, match="holds a search with another machine"):
+        run(trained, castings_dataset, tmp_path / "again", work, minutes=0.01)
+    assert not (tmp_path / "again").exists()
+
+
+def test_without_val_images_there_is_nothing_to_go_by(trained: Path, tmp_path: Path) -> None:
+    from fettle.spec import DatasetConfig, SplitConfig
+    from fettle.steps.ingest import ingest
+
+    config = DatasetConfig(
+        layout="castings", path=str(tmp_path / "source"), count=40, split=SplitConfig(val=0.0, test=0.2, calib=0.1)
+    )
+    data = ingest(tmp_path / "source", tmp_path / "data", dataset=config, image_size=32).path
+    with pytest.raises(DataError, match=r"`dataset\.split\.val`"):
+        run(trained, data, tmp_path / "search", tmp_path / "work")
+
+
+def test_a_number_that_is_not_there(made: Artifact, tmp_path: Path) -> None:
+    count = len(list((made.path / FRONT).iterdir()))
+    with pytest.raises(SpecError, match=f"ended with {count} exports: there is no number 9"):
+        pick(made.path, tmp_path / "pick", number=9, recipe="auto-9")
