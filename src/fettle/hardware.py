@@ -3,7 +3,8 @@
 import hashlib
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,14 @@ INTERESTING_FLAGS = (
     "asimd", "asimddp", "bf16", "i8mm",
 )  # fmt: skip
 
+# What oneDNN's limits leave of these (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html).
+AVX512 = ("avx2", "avx512f")
+LIMITS: Mapping[str, tuple[str, ...]] = {
+    "SSE41": (), "AVX": (), "AVX2": ("avx2",), "AVX2_VNNI": ("avx2", "avx_vnni"), "AVX512_CORE": AVX512,
+    "AVX512_CORE_VNNI": (*AVX512, "avx512_vnni"), "AVX512_CORE_BF16": (*AVX512, "avx512_vnni", "avx512_bf16"),
+}  # fmt: skip
+COPIED = 1 << 28  # bytes: far beyond any cache
+
 
 @dataclass(frozen=True)
 class Passport:
@@ -27,17 +36,21 @@ class Passport:
         cores: Cores that this process may use (affinity and cgroup respected by the kernel's mask).
         flags: The vector and matrix extensions that matter for inference.
         gpu: Name of the first CUDA device and its compute capability, or ``None``.
+        limit: Largest instruction set that oneDNN may use (``ONEDNN_MAX_CPU_ISA``), where one is set: pinned so, the
+            machine is another one. The flags are those that are left; ONNX Runtime's own kernels know no such limit.
     """
 
     cpu: str
     cores: int
     flags: tuple[str, ...]
     gpu: str | None = None
+    limit: str | None = field(default=None, repr=False)
 
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that differ where measurements must not be shared."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        limit = f" up to {self.limit}" if self.limit else ""
+        return hashlib.sha256(f"{self!r}{limit}".encode()).hexdigest()[:12]
 
     @property
     def native_bf16(self) -> bool:
@@ -68,12 +81,31 @@ def passport() -> Passport:
                 cpu = value.strip()
             if key.strip() in ("flags", "Features"):
                 flags.update(value.split())
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() or None
+    allowed = LIMITS.get(limit or "", flags)
     return Passport(
         cpu=cpu,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        flags=tuple(flag for flag in INTERESTING_FLAGS if flag in flags),
+        flags=tuple(flag for flag in INTERESTING_FLAGS if flag in flags & set(allowed)),
         gpu=_gpu(),
+        limit=limit,
     )
+
+
+def memory_bandwidth() -> float:
+    """Measure how many gigabytes a second this machine copies, read and written, in one thread: the best of some."""
+    import time
+
+    import numpy as np
+
+    source = np.ones(COPIED, np.uint8)
+    target = np.empty_like(source)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        seconds.append(time.perf_counter() - start)
+    return 2 * COPIED / min(seconds) / 1e9
 
 
 def _gpu() -> str | None:

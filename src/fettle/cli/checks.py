@@ -6,7 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fettle.hardware import passport, versions
+import psutil
+
+from fettle.hardware import memory_bandwidth, passport, versions
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,19 @@ class Finding:
 
 def checkup() -> list[Finding]:
     """Look at the machine, the packages, Triton and what optional parts need."""
-    return [check() for check in (_cpu, _gpu, _space, _packages, _pipelines, _triton, _store, _trackers)]
+    return [check() for check in (_cpu, _memory, _gpu, _space, _packages, _pipelines, _triton, _store, _trackers)]
 
 
 def _cpu() -> Finding:
     machine = passport()
     advice = "bf16 training and int8 inference pay" if machine.native_bf16 else "no native bf16: float32 training"
-    return Finding("cpu", True, f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.flags)} ({advice})")
+    limit = f", oneDNN up to {machine.limit}" if machine.limit else ""
+    return Finding("cpu", True, f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.flags)}{limit} ({advice})")
+
+
+def _memory() -> Finding:
+    total = psutil.virtual_memory().total / 1e9
+    return Finding("memory", True, f"{total:.0f} GB, copied at {memory_bandwidth():.0f} GB/s by one core")
 
 
 def _gpu() -> Finding:

@@ -33,7 +33,8 @@ def choose(found: Found, config: SearchConfig) -> list[Choice]:
     def rank(choice: Choice) -> tuple[bool, bool, float]:
         return not is_good(choice), _is_beaten(choice, made), choice.standing.ms
 
-    safe = min((choice for choice in made if choice.owner == WHOLE), key=rank)
+    whole = (choice for choice in made if choice.owner == WHOLE)
+    safe = min(whole, key=lambda choice: (not is_good(choice), choice.standing.ms))
     best = [choice for choice in sorted(made, key=rank) if choice != safe][: config.candidates - 1]
     chosen = sorted([*best, safe], key=lambda choice: choice.standing.ms)
     return [*chosen, *[chosen[-1]] * (config.candidates - len(chosen))]  # a pipeline has as many candidates as it says

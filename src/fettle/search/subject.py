@@ -22,6 +22,7 @@ from fettle.spec.recipes import DISTILLED
 from fettle.train.trainers import find_trainer
 
 BLOCK_IMAGES = 64  # that blocks are ranked on
+DISTIL = DistilConfig()
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Subject:
         epoch_seconds: That an epoch of it took.
         batches: Makes the training images and labels that the Taylor importance of channels needs; ``None`` where the
             task knows no such loss.
+        distil: How much the smaller ones learn from it, where their task can be taught; ``None`` for the labels alone.
     """
 
     model: nn.Module
@@ -46,6 +48,7 @@ class Subject:
     train: TrainConfig
     epoch_seconds: float
     batches: Callable[[], Batches] | None
+    distil: DistilConfig | None = DISTIL
 
     @property
     def val(self) -> Subset:
@@ -86,8 +89,8 @@ class Subject:
         started = time.monotonic()
         changes: Mapping[str, Any] = {"epochs": epochs, "lr": lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0}
         taught: dict[str, Any] = {}
-        if architecture.task in DISTILLED:
-            taught = {"teacher": self.model, "distil": DistilConfig()}
+        if architecture.task in DISTILLED and self.distil is not None:
+            taught = {"teacher": self.model, "distil": self.distil}
         config = self.train.model_copy(update=dict(changes))
         result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
         best = result.best

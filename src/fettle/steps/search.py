@@ -29,6 +29,7 @@ from fettle.steps.train import work_folder
 
 FRONT = "front"  # folder of the exports, 1 and up, the fastest first
 TABLES = "latency"
+EPOCH = 60.0  # seconds, where the card does not tell how long one took
 log = logging.getLogger("fettle")
 
 
@@ -62,32 +63,19 @@ def search(
         TrainError: If the search was interrupted.
         ArtifactError: If an input is missing or altered.
     """
-    source, data = Artifact.open(model, kind="model"), open_dataset(dataset)
-    if not len(data.subset("val")):
-        raise DataError("A search goes by the val split, and there is no image in it: set `dataset.split.val`.")
-    network, architecture = make_prunable(*load_model(model))
-    batches = BATCHES.get(architecture.task)
-    summary = source.card.summary
-    subject = Subject(
-        network,
-        architecture,
-        digest=source.card.digest,
-        data=data,
-        train=train.model_copy(update={"precision": summary.get("arithmetic", train.precision)}),
-        epoch_seconds=summary.get("train_seconds", 0.0) / max(summary.get("epochs", 1), 1) or 60.0,
-        batches=partial(batches, data, architecture) if batches else None,
-    )
+    subject = open_subject(model, dataset, train)
+    source, data = card.read_card(model), subject.data
     # More time goes on with the same search: how much there is, is no part of the folder's name.
     place = (work or work_folder(out)).parent
     identity = digest_json(
-        [source.card.digest, data.artifact.card.digest, passport().fingerprint, list(runtimes), train.to_json(),
+        [source.digest, data.artifact.card.digest, passport().fingerprint, list(runtimes), train.to_json(),
          {**config.to_json(), "minutes": None, "candidates": None}]
     )  # fmt: skip
     folder = place / f"search-{identity[7:23]}"
     found = search_for(subject, config, runtimes=runtimes, folder=folder, tables=place / TABLES)
     chosen = choose(found, config)
     settings = {"config": config.to_json(), "recipe": recipe, "runtimes": list(runtimes)}
-    parents = {"model": source.card, "dataset": data.artifact.card}
+    parents = {"model": source, "dataset": data.artifact.card}
     with card.create(out, kind="search", name=recipe, config=settings, parents=parents) as draft:
         for number, choice in enumerate(chosen, 1):
             _copy(found, choice, draft.path / FRONT / str(number), f"{recipe}-{number}", dataset)
@@ -95,6 +83,29 @@ def search(
         (draft.path / SEARCH).write_text(json.dumps(told, indent=1) + "\n")
         draft.summary.update(_summary(told))
     return Artifact.open(out, kind="search")
+
+
+def open_subject(model: Path, dataset: Path, train: TrainConfig) -> Subject:
+    """Return what is searched, of artifacts.
+
+    Raises:
+        ArtifactError: If one is missing or altered.
+        DataError: If there is no val image.
+    """
+    source, data = Artifact.open(model, kind="model"), open_dataset(dataset)
+    if not len(data.subset("val")):
+        raise DataError("A search goes by the val split, and there is no image in it: set `dataset.split.val`.")
+    network, architecture = make_prunable(*load_model(model))
+    batches, summary = BATCHES.get(architecture.task), source.card.summary
+    return Subject(
+        network,
+        architecture,
+        digest=source.card.digest,
+        data=data,
+        train=train.model_copy(update={"precision": summary.get("arithmetic", train.precision)}),
+        epoch_seconds=summary.get("train_seconds", 0.0) / max(summary.get("epochs", 1), 1) or EPOCH,
+        batches=partial(batches, data, architecture) if batches else None,
+    )
 
 
 def _copy(found: Found, choice: Choice, place: Path, name: str, dataset: Path) -> None:
