@@ -34,7 +34,11 @@ format: venv  ## Format the code.
 
 .PHONY: bench
 bench: venv venv-triton  ## Run the benchmarks, each prints a table.
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/optimize_peers.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+.PHONY: bench-optimize
+bench-optimize: venv venv-triton  ## What the search finds beside single tools, on real networks: up to an hour the first time.
+	$(BIN)/python benchmarks/optimize_peers.py
 
 .PHONY: docs
 docs: venv  ## Write the generated pages.

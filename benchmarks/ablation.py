@@ -1,6 +1,7 @@
 """What each lever of a search brought: its best trial made again without one lever at a time.
 
-    python benchmarks/ablation.py runs/optimize-neu-resnet18/latest
+    python benchmarks/ablation.py                                     # the run of `make bench-optimize`, or one named
+    python benchmarks/ablation.py runs/optimize-neu-resnet50/latest
 
 Without a lever the others have to reach the same latency, as far as they can. Each network is measured in the form
 that was searched for, interleaved with the whole one, and trained for the epochs of a first training: scores (on val)
@@ -36,8 +37,10 @@ class Variant:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run with a recipe that searches")
+    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/optimize-neu-resnet18/latest"))
     options = parser.parse_args()
+    if not options.run.is_dir():
+        parser.exit(0, f"{options.run} is not there: `make bench-optimize` makes it.\n")
     spec = load_spec(options.run / "spec.json")
     told = json.loads((next(options.run.glob("search-*")) / "search.json").read_text())
     subject = open_subject(options.run / "model-baseline", next(options.run.glob("dataset-*")), spec.train)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 EXPLORE, PROMOTE = 0.5, 0.7  # shares of the budget until which trials begin, and until which they are trained further
 TRIALS, FINALS = 14, 3  # that the lengths of the trainings are made for
-LIGHTER = 0.35  # a trial's epoch, as a share of the whole network's
+LIGHTER = 0.2  # a trial's epoch, as a share of the whole network's
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from torch import nn
 from fettle.errors import OptimizeError
 from fettle.evaluate import words
 from fettle.evaluate.contestants import EngineContestant
+from fettle.export.manifest import read_manifest
 from fettle.hardware import passport
 from fettle.models.architecture import Architecture
 from fettle.runtimes.profile import profile
@@ -38,6 +39,7 @@ from fettle.search.track import Track, race, steady
 from fettle.search.trials import Notebook, Trial
 from fettle.search.whole import Standing, stand
 from fettle.spec import SearchConfig
+from fettle.train.exported_teacher import ExportedTeacher
 from fettle.train.result import DivergedError
 from fettle.tune.claims import Claims
 
@@ -46,6 +48,9 @@ FASTER = 0.95  # of the whole network's latency: what does not come below is not
 SLACK = (0.04, 0.02)  # what a score is expected to gain from the first and from the second training to the last
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 FULL = 3  # trainings of a trial that was trained in full
+SAFE = 50.0  # the same where what is wanted is certainty
+MISJUDGED = 1.2  # by so much may the table be wrong
+OVERTAKEN = "a faster one is known to be good enough"
 WAIT = 1.0  # seconds, while others work
 log = logging.getLogger("fettle")
 
@@ -95,11 +100,24 @@ def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], f
         with Track(subject.calibration) as track:
             with claims.exclusive():  # the others wait for what all of them start from
                 ground = survey(subject, config, runtimes=runtimes, notebook=notebook, tables=tables, track=track)
+            subject = replace(subject, teacher=_teacher(subject, ground, folder))
             _Worker(subject, config, ground, notebook, claims, track).work()
         standings = _standings(notebook)
         return Found(ground, tuple(notebook.trials()), standings, notebook.spent(), folder)
     finally:
         claims.close()
+
+
+def _teacher(subject: Subject, ground: Ground, folder: Path) -> nn.Module | None:
+    """Return the whole network as it was exported, which answers several times as fast as it does in torch."""
+    if subject.architecture.task != "classify":
+        return None
+    export = read_manifest(folder / WHOLE / str(ground.form))
+    if export.runtime_options(ground.form.runtime):
+        return None
+    return ExportedTeacher(
+        export.file, ground.form.runtime, subject.architecture, digest=f"{subject.digest} {ground.form}"
+    )
 
 
 def _standings(notebook: Notebook) -> dict[str, tuple[Standing, ...]]:
@@ -177,19 +195,21 @@ class _Worker:
         if used < EXPLORE:
             return None
         levels = (1,) if used < PROMOTE and any(trial.level == 1 for trial in free) else (1, 2)
-        best = self._best_ms()
-        hopeful = [
-            trial for trial in free if trial.level in levels and trial.measured_ms < best and self._affords(trial, left)
-        ]
-        within = [trial for trial in hopeful if self._expected_drop(trial) <= self.max_drop]
+        able = [trial for trial in free if trial.level in levels and self._affords(trial, left)]
         if self.config.latency_ms is not None:
-            reach = [trial for trial in hopeful if trial.measured_ms <= self.config.latency_ms]
-            return min(reach or hopeful, key=self._expected_drop, default=None)
-        if within:
+            reach = [trial for trial in able if trial.measured_ms <= self.config.latency_ms]
+            return min(reach or able, key=self._expected_drop, default=None)
+        best = self._best_ms()
+        hopeful = [trial for trial in able if trial.measured_ms < best]
+        within = [trial for trial in hopeful if self._expected_drop(trial) <= self.max_drop]
+        full = sum(trial.level >= FULL for trial in self.notebook.trials())
+        if within and (used < PROMOTE or full % 2 == 0):
             return min(within, key=lambda trial: trial.measured_ms)
-        if best < self.ground.ms * FASTER:
-            return None  # there is one that is good enough, and what is faster is hopeless
-        return min(hopeful, key=self._expected_drop, default=None)
+        # Val has few images: beside the fastest, one that is slower and better is worth having.
+        return min(able, key=self._risk, default=None)
+
+    def _risk(self, trial: Trial) -> float:
+        return SAFE * self._expected_drop(trial) + math.log(trial.measured_ms)
 
     def _affords(self, trial: Trial, left: float) -> bool:
         return self._epochs(trial, left) >= 1
@@ -238,6 +258,11 @@ class _Worker:
         good = [each.ms for forms in _standings(self.notebook).values() for each in forms if each.score >= floor]
         return min(good, default=float("inf"))
 
+    def _is_overtaken(self, ms: float) -> bool:
+        """Return whether a smaller network that is faster is known to be good enough, where speed is what is wanted."""
+        best = self._best_ms()
+        return self.config.latency_ms is None and best < self.ground.ms and ms >= best
+
     # What is done.
 
     def _advance(self, trial: Trial, left: float) -> None:
@@ -256,13 +281,15 @@ class _Worker:
         ground = self.ground
         try:
             shaped = ground.shaper.shape(trial.shape, read_table(ground.table))
+            if self._is_overtaken(shaped.predicted * ground.ms / MISJUDGED):
+                return self._leave(trial, OVERTAKEN)
             trial = self._measure(trial, shaped)
         except OptimizeError as error:
             return self._leave(trial, str(error))
         if trial.measured_ms > FASTER * ground.ms:
             return self._leave(trial, "it is not faster than the whole network")
-        if trial.measured_ms >= self._best_ms() and self.config.latency_ms is None and self._best_ms() < ground.ms:
-            return self._leave(trial, "a faster one is known to be good enough")
+        if self._is_overtaken(trial.measured_ms):
+            return self._leave(trial, OVERTAKEN)
         trial = self._train(trial, shaped.model, shaped.architecture, level=1, epochs=ground.budget.epochs[0])
         if trial.left is not None:
             return self._leave(trial, trial.left)

@@ -39,6 +39,7 @@ class Subject:
         batches: Makes the training images and labels that the Taylor importance of channels needs; ``None`` where the
             task knows no such loss.
         distil: How much the smaller ones learn from it, where their task can be taught; ``None`` for the labels alone.
+        teacher: Who gives its answers; by default the model itself.
     """
 
     model: nn.Module
@@ -49,6 +50,7 @@ class Subject:
     epoch_seconds: float
     batches: Callable[[], Batches] | None
     distil: DistilConfig | None = DISTIL
+    teacher: nn.Module | None = None
 
     @property
     def val(self) -> Subset:
@@ -90,9 +92,9 @@ class Subject:
         changes: Mapping[str, Any] = {"epochs": epochs, "lr": lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0}
         taught: dict[str, Any] = {}
         if architecture.task in DISTILLED and self.distil is not None:
-            taught = {"teacher": self.model, "distil": self.distil}
+            taught = {"teacher": self.teacher or self.model, "distil": self.distil}
         config = self.train.model_copy(update=dict(changes))
         result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
-        best = result.best
-        seconds = time.monotonic() - started
-        return result.model, Rung(level, epochs, float(best[self.measure]), float(best["val_loss"]), round(seconds, 1))
+        # The last epoch's: the best one of many is the luckiest too.
+        last, seconds = result.history[-1], time.monotonic() - started
+        return result.model, Rung(level, epochs, float(last[self.measure]), float(last["val_loss"]), round(seconds, 1))

@@ -7,7 +7,8 @@ from fettle import card
 from fettle.card import Artifact
 from fettle.errors import SpecError
 from fettle.export.manifest import read_manifest
-from fettle.steps.search import FRONT
+
+FRONT = "front"  # folder of a search's exports, 1 and up, the fastest first
 
 
 def pick(search: Path, out: Path, *, number: int, recipe: str) -> Artifact:

@@ -24,10 +24,10 @@ from fettle.search.search import Found
 from fettle.search.search import search as search_for
 from fettle.search.subject import Subject
 from fettle.spec import RuntimeName, SearchConfig, TrainConfig
+from fettle.steps.pick import FRONT
 from fettle.steps.prune import BATCHES
 from fettle.steps.train import work_folder
 
-FRONT = "front"  # folder of the exports, 1 and up, the fastest first
 TABLES = "latency"
 EPOCH = 60.0  # seconds, where the card does not tell how long one took
 log = logging.getLogger("fettle")
