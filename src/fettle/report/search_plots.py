@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from fettle.report.figure import GOOD, INK, MUTED, SERIES, axes, style, svg
 from fettle.report.plots import legend_above, log_milliseconds
-from fettle.search.ground import WHOLE
+from fettle.search.trials import WHOLE
 
 LEVELS = {1: "trained briefly", 2: "trained further", 3: "trained in full"}
 

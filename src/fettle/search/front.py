@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fettle.search.ground import WHOLE
 from fettle.search.search import Found
+from fettle.search.trials import WHOLE
 from fettle.search.whole import Standing
 from fettle.spec import SearchConfig
 

@@ -25,13 +25,12 @@ from fettle.search.space import Space, input_sizes
 from fettle.search.subject import Subject
 from fettle.search.table import table_file
 from fettle.search.track import Track
-from fettle.search.trials import Notebook
+from fettle.search.trials import WHOLE, Notebook
 from fettle.search.whole import Standing, stand
 from fettle.spec import SearchConfig
 
 BLOCKS = 0.5  # share of the blocks that may be skipped
 SIZED = ("classify", "embed")  # tasks whose networks can look at smaller images: boxes would have to grow again
-WHOLE = "whole"
 T = TypeVar("T")
 log = logging.getLogger("fettle")
 

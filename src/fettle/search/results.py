@@ -7,9 +7,8 @@ import numpy as np
 
 from fettle.evaluate import words
 from fettle.search.front import Choice
-from fettle.search.ground import WHOLE
 from fettle.search.search import Found
-from fettle.search.trials import Trial
+from fettle.search.trials import WHOLE, Trial
 from fettle.search.whole import Standing
 from fettle.spec import SearchConfig
 

@@ -15,6 +15,7 @@ from fettle.models.files import load_model, save_model
 from fettle.search.shapes import Shape
 
 TRIAL, NETWORK, SPENT = "trial.json", "network", "spent.jsonl"
+WHOLE = "whole"  # what the network that is searched is called, where others have a number
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from fettle.export import Export
 from fettle.optimize.quantization import quantize
 from fettle.search.forms import Form
 from fettle.search.track import ROUNDS, Track
+from fettle.search.trials import WHOLE, Notebook
 from fettle.spec import QuantizeConfig
 
 log = logging.getLogger("fettle")
@@ -91,3 +92,12 @@ def stand(
         for form, (_, reached) in made.items()
     ]
     return sorted(standings, key=lambda standing: standing.ms)
+
+
+def read_standings(notebook: Notebook) -> dict[str, tuple[Standing, ...]]:
+    """Return the forms of the whole network, under :data:`WHOLE`, and of each trial in full, under its number."""
+    noted = {WHOLE: notebook.noted(WHOLE)["standings"]}
+    for trial in notebook.trials():
+        if (forms := notebook.noted(f"trial-{trial.number}/standings")) is not None:
+            noted[str(trial.number)] = forms
+    return {owner: tuple(Standing.from_json(each) for each in forms) for owner, forms in noted.items()}

@@ -18,11 +18,11 @@ from fettle.hardware import passport
 from fettle.models import load_model
 from fettle.models.prunable import make_prunable
 from fettle.search.front import Choice, choose
-from fettle.search.ground import WHOLE
 from fettle.search.results import SEARCH, tell
 from fettle.search.search import Found
 from fettle.search.search import search as search_for
 from fettle.search.subject import Subject
+from fettle.search.trials import WHOLE
 from fettle.spec import RuntimeName, SearchConfig, TrainConfig
 from fettle.steps.pick import FRONT
 from fettle.steps.prune import BATCHES

@@ -6,8 +6,8 @@ from typing import Any
 
 from fettle.search.forms import Form
 from fettle.search.front import choose
-from fettle.search.ground import WHOLE
 from fettle.search.search import Found
+from fettle.search.trials import WHOLE
 from fettle.search.whole import Standing
 from fettle.spec import SearchConfig
 

@@ -16,8 +16,9 @@ from fettle.evaluate.score import score
 from fettle.export import open_export
 from fettle.search.trials import TRIAL
 from fettle.spec import ModelConfig, SearchConfig, TrainConfig
-from fettle.steps.pick import pick
-from fettle.steps.search import FRONT, search
+from fettle.steps.pick import FRONT, pick
+from fettle.steps.report import report
+from fettle.steps.search import search
 from fettle.steps.train import train
 
 torch.set_num_threads(1)
@@ -26,7 +27,7 @@ TRAIN = TrainConfig.model_validate(
     {"preset": "plain", "epochs": 4, "batch_size": 16, "augment": [], "precision": "float32", "workers": 0}
 )
 # Float alone: NNCF takes seconds to import, and it has tests of its own.
-CONFIG = SearchConfig(minutes=0.5, candidates=2, max_drop=0.3, precisions=["float32"], width_steps=[8])
+CONFIG = SearchConfig(minutes=0.3, candidates=2, max_drop=0.3, precisions=["float32"], width_steps=[8])
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,14 @@ def test_trials_are_measured_before_they_are_trained(made: Artifact) -> None:
     assert told["sentence"]
 
 
+def test_the_report_tells_of_it(made: Artifact, tmp_path: Path) -> None:
+    page = (report([made.path], tmp_path / "report").path / "index.html").read_text()
+    told = read(made)
+    assert 'id="search"' in page
+    assert told["sentence"] in page
+    assert page.count("<svg") == 2, "the front, and what was expected"
+
+
 def test_a_second_run_ends_sooner_with_the_same(
     made: Artifact, trained: Path, castings_dataset: Path, work: Path, tmp_path: Path
 ) -> None:
@@ -105,7 +114,7 @@ def test_a_trial_whose_worker_died_is_taken_over(
     (folder / f"trial-{number}").mkdir()
     (folder / f"trial-{number}" / TRIAL).write_text(json.dumps({"number": number, "shape": shape, "rungs": []}))
     (folder / f"trial-{number}" / "worker").write_text("12345-gone")
-    told = read(run(trained, castings_dataset, tmp_path / "out", tmp_path / "work" / "step", minutes=0.6))
+    told = read(run(trained, castings_dataset, tmp_path / "out", tmp_path / "work" / "step", minutes=0.4))
     (taken,) = (trial for trial in told["trials"] if trial["number"] == number)
     assert taken["rungs"] or taken["left"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from fettle.report import search_plots
 from fettle.report.sources import Sources
-from fettle.search.ground import WHOLE
 from fettle.search.results import SEARCH
+from fettle.search.trials import WHOLE
 
 
 def build(sources: Sources) -> dict[str, Any] | None:

@@ -1,0 +1,120 @@
+"""What is worth knowing next: how a search spends what is left of its time."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from fettle.search.budget import EXPLORE, PROMOTE
+from fettle.search.ground import Ground
+from fettle.search.trials import Notebook, Trial
+from fettle.search.whole import read_standings
+from fettle.spec import SearchConfig
+
+FORMS = 2  # in which a network is made that was trained in full: the fastest ones
+FASTER = 0.95  # of the whole network's latency: what does not come below is not trained
+SLACK = (0.04, 0.02)  # what a score is expected to gain from the first and from the second training to the last
+FULL = 3  # trainings of a trial that was trained in full
+DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
+SAFE = 50.0  # the same where what is wanted is certainty
+MISJUDGED = 1.2  # by so much may the table be wrong
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Decisions that follow from what is known.
+
+    Attributes:
+        config: What is looked for.
+        ground: What the search started from.
+        notebook: What it has found.
+    """
+
+    config: SearchConfig
+    ground: Ground
+    notebook: Notebook
+
+    @property
+    def max_drop(self) -> float:
+        return self.config.max_drop or 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds of the budget that are left."""
+        return self.ground.budget.seconds - sum(self.notebook.spent().values())
+
+    @property
+    def used(self) -> float:
+        """Share of the budget that is spent."""
+        return 1 - self.left / self.ground.budget.seconds
+
+    def promising(self, free: Sequence[Trial]) -> Trial | None:
+        """Return the one of ``free`` that should be trained further, if it is time to.
+
+        The fastest first that may still be good enough; in the last third of the time every other one is a safe one.
+        """
+        used = self.used
+        if used < EXPLORE:
+            return None
+        levels = (1,) if used < PROMOTE and any(trial.level == 1 for trial in free) else (1, 2)
+        able = [trial for trial in free if trial.level in levels and self.epochs(trial) >= 1]
+        if self.config.latency_ms is not None:
+            reach = [trial for trial in able if trial.measured_ms <= self.config.latency_ms]
+            return min(reach or able, key=self.expected_drop, default=None)
+        best = self.best_ms()
+        within = [trial for trial in able if trial.measured_ms < best and self.expected_drop(trial) <= self.max_drop]
+        if within and (used < PROMOTE or len(self._full) % 2 == 0):
+            return min(within, key=lambda trial: trial.measured_ms)
+        # Val has few images: beside the fastest, one that is slower and better is worth having.
+        return min(able, key=lambda trial: SAFE * self.expected_drop(trial) + math.log(trial.measured_ms), default=None)
+
+    def may_begin(self, trials: Sequence[Trial], epoch_seconds: float) -> bool:
+        """Return whether there is time for a new trial; late ones need time to be trained in full as well."""
+        costs = [trial.rungs[0].seconds for trial in trials if trial.rungs]
+        needed = (median(costs) if costs else epoch_seconds) + self.ground.overhead
+        return self.left > (needed if self.used < EXPLORE else 3 * needed)
+
+    def next_level(self, trial: Trial) -> int:
+        """Return which training comes next; late in the search it is the last."""
+        return trial.level + 1 if self.used < PROMOTE or trial.level == 0 else FULL
+
+    def epochs(self, trial: Trial) -> int:
+        """Return how long a trial is trained next."""
+        budget, level = self.ground.budget, self.next_level(trial)
+        if level < FULL:
+            return budget.epochs[level - 1]
+        overhead = FORMS * self.ground.overhead
+        return budget.last(self.left, epoch=trial.seconds_an_epoch, overhead=overhead, done=len(self._full))
+
+    def expected_drop(self, trial: Trial) -> float:
+        """Return the drop that a full training would end with, by what it brought to others."""
+        before = [(other.score, other.score_at(trial.level)) for other in self._full]
+        gains = [after - early for after, early in before if early is not None]
+        prior = SLACK[min(max(trial.level, 1), len(SLACK)) - 1]
+        return self.ground.reference - trial.score - median([*gains, prior])
+
+    def best_ms(self) -> float:
+        """Return the latency of the fastest network that is good enough."""
+        floor = self.ground.reference - self.max_drop
+        good = [each.ms for forms in read_standings(self.notebook).values() for each in forms if each.score >= floor]
+        return min(good, default=math.inf)
+
+    def is_overtaken(self, ms: float) -> bool:
+        """Return whether a smaller network that is faster is known to be good enough, where speed is what is wanted."""
+        best = self.best_ms()
+        return self.config.latency_ms is None and best < self.ground.ms and ms >= best
+
+    def cost(self, trial: Trial) -> float:
+        """Return what the sampler minimizes: it looks for trials at the limit of what may become good enough.
+
+        That is the logarithm of the latency, and for what is beyond the limit as much as :data:`DEAR` says; where a
+        latency is asked for, the other way round.
+        """
+        share, drop = math.log(trial.measured_ms / self.ground.ms), self.ground.reference - trial.score
+        if self.config.latency_ms is None:
+            return share + DEAR * max(drop - self.max_drop - SLACK[0], 0.0)
+        return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
+
+    @property
+    def _full(self) -> list[Trial]:
+        return [trial for trial in self.notebook.trials() if trial.level >= FULL]

@@ -1,0 +1,255 @@
+"""A worker: it takes what is worth knowing next, and finds it out."""
+
+import logging
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from torch import nn
+
+from fettle.errors import OptimizeError
+from fettle.evaluate import words
+from fettle.evaluate.contestants import EngineContestant
+from fettle.hardware import passport
+from fettle.models.architecture import Architecture
+from fettle.runtimes.profile import profile
+from fettle.search.ground import Ground
+from fettle.search.layers import read_layers
+from fettle.search.policy import FASTER, FORMS, FULL, MISJUDGED, Policy
+from fettle.search.shapes import Shaped
+from fettle.search.space import make_sampler
+from fettle.search.subject import Subject
+from fettle.search.table import add_sample, read_table, sample_of
+from fettle.search.track import Track, race, steady
+from fettle.search.trials import Notebook, Trial
+from fettle.search.whole import stand
+from fettle.spec import SearchConfig
+from fettle.train.result import DivergedError
+from fettle.tune.claims import Claims
+
+OVERTAKEN = "a faster one is known to be good enough"
+WAIT = 1.0  # seconds, while others work
+log = logging.getLogger("fettle")
+
+
+class Worker:
+    """One of those that share a search.
+
+    Args:
+        subject: What is searched.
+        config: What is looked for.
+        ground: What the search started from.
+        notebook: What all workers know.
+        claims: Who works on what.
+        track: Where networks are timed.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        config: SearchConfig,
+        ground: Ground,
+        notebook: Notebook,
+        claims: Claims,
+        track: Track,
+    ) -> None:
+        self.subject, self.ground, self.seed = subject, ground, config.seed
+        self.notebook, self.claims, self.track = notebook, claims, track
+        self.policy = Policy(config, ground, notebook)
+        self.study = optuna.create_study(
+            study_name="fettle",
+            storage=JournalStorage(JournalFileBackend(str(notebook.folder / "journal.log"))),
+            direction="minimize",  # Policy.cost
+            load_if_exists=True,
+        )
+        with claims.exclusive():
+            if not self.study.trials:
+                for params in ground.space.first():
+                    self.study.enqueue_trial(params)
+        form = ground.form
+        export = track.convert(track.export(subject.model, subject.architecture), form)
+        self.whole: EngineContestant = track.enter_context(track.start("whole", export, form.runtime))
+
+    def work(self) -> None:
+        """Take what is worth most, until nothing fits into the time."""
+        while True:
+            with self.claims.exclusive():
+                trial, waits = self._claim()
+            if trial is not None:
+                started = time.monotonic()
+                on = self._advance(trial)
+                self._claim_of(trial).unlink(missing_ok=True)
+                self.notebook.spend(on, time.monotonic() - started)
+            elif waits:
+                time.sleep(WAIT)
+            else:
+                return
+
+    def _claim(self) -> tuple[Trial | None, bool]:
+        """Return the trial to go on with, claimed, and whether others are still at work where there is none."""
+        trials = self.notebook.trials()
+        free = [trial for trial in trials if not self._is_taken(trial) and trial.left is None]
+        trial = next((trial for trial in free if self._is_half_done(trial)), None) or self.policy.promising(free)
+        if trial is None and self.policy.may_begin(trials, self.subject.epoch_seconds):
+            trial = self._begin()
+        if trial is None:
+            return None, any(self._is_taken(trial) for trial in trials)
+        self._claim_of(trial).write_text(self.claims.name)
+        return trial, True
+
+    def _claim_of(self, trial: Trial) -> Path:
+        return self.notebook.place(trial.number) / "worker"
+
+    def _advance(self, trial: Trial) -> str:
+        """Do what comes next for a trial; return what the time was spent on."""
+        if trial.level == 0:
+            return self._first(trial)
+        return self._finish(trial) if trial.level == FULL else self._further(trial)
+
+    def _is_half_done(self, trial: Trial) -> bool:
+        """Return whether a worker died over it."""
+        unmade = trial.level == FULL and self.notebook.noted(f"trial-{trial.number}/standings") is None
+        return trial.level == 0 or unmade
+
+    def _is_taken(self, trial: Trial) -> bool:
+        file = self._claim_of(trial)
+        return file.exists() and self.claims.is_alive(file.read_text()) and file.read_text() != self.claims.name
+
+    def _begin(self) -> Trial:
+        begun = len(self.study.trials)
+        self.study.sampler = make_sampler(self.seed + 100_003 * begun)
+        asked = self.study.ask(self.ground.space.distributions)
+        trial = Trial(asked.number, self.ground.space.shape(asked.params))
+        self.notebook.save(trial)
+        return trial
+
+    def _first(self, trial: Trial) -> str:
+        """Shape, measure, and train for a first time; or leave it."""
+        ground = self.ground
+        try:
+            shaped = ground.shaper.shape(trial.shape, read_table(ground.table))
+            if self.policy.is_overtaken(shaped.predicted * ground.ms / MISJUDGED):
+                return self._leave(trial, OVERTAKEN)
+            trial = self._measure(trial, shaped)
+        except OptimizeError as error:
+            return self._leave(trial, str(error))
+        if trial.measured_ms > FASTER * ground.ms:
+            return self._leave(trial, "it is not faster than the whole network")
+        if self.policy.is_overtaken(trial.measured_ms):
+            return self._leave(trial, OVERTAKEN)
+        trial = self._train(trial, shaped.model, shaped.architecture, level=1, epochs=ground.budget.epochs[0])
+        if trial.left is not None:
+            return self._leave(trial, trial.left)
+        self.study.tell(trial.number, self.policy.cost(trial))
+        return "trials"
+
+    def _leave(self, trial: Trial, why: str) -> str:
+        self.study.tell(trial.number, state=TrialState.FAIL)
+        return self._give_up(trial, why)
+
+    def _give_up(self, trial: Trial, why: str) -> str:
+        log.info("trial %d: left: %s", trial.number, why)
+        self.notebook.save(replace(trial, left=why))
+        return "trials left"
+
+    def _measure(self, trial: Trial, shaped: Shaped) -> Trial:
+        """Time a network beside the whole one; what its layers took goes into the table."""
+        ground, form = self.ground, self.ground.form
+        export = self.track.convert(self.track.export(shaped.model, shaped.architecture), form)
+        options = export.runtime_options(form.runtime)
+        times = profile(form.runtime, export.file, self.track.images[:1], threads=passport().cores, options=options)
+        with self.track.start("trial", export, form.runtime) as contestant:
+            seconds, ratio = steady(contestant), race(self.whole, contestant)
+        layers = read_layers(shaped.model, ground.shaper.example)
+        add_sample(ground.table, sample_of(layers, times, seconds * 1e6))
+        trial = replace(
+            trial,
+            predicted_ms=shaped.predicted * ground.ms,
+            measured_ms=ground.ms / ratio.estimate,
+            times=ratio.estimate,
+            params=shaped.cost.params / ground.cost.params,
+            macs=shaped.cost.macs / ground.cost.macs,
+        )
+        log.info(
+            "trial %d: %s: %.2f ms expected, %.2f measured, %.2fx as fast",
+            trial.number,
+            _told(trial),
+            trial.predicted_ms,
+            trial.measured_ms,
+            trial.times,
+        )
+        return trial
+
+    def _train(self, trial: Trial, model: nn.Module, architecture: Architecture, *, level: int, epochs: int) -> Trial:
+        work = self.notebook.place(trial.number) / f"fit-{level}"
+        try:
+            fitted, rung = self.subject.fit(
+                model, architecture, level=level, epochs=epochs, lr=trial.shape.lr, folder=work
+            )
+        except DivergedError as error:
+            return replace(trial, left=str(error))
+        trial = trial.trained(rung)
+        self.notebook.save(trial, fitted, architecture)
+        shutil.rmtree(work, ignore_errors=True)
+        log.info(
+            "trial %d: %s %s after %d epochs (%+.1f points), %.2f ms",
+            trial.number,
+            self.subject.measure,
+            words.percent(trial.score),
+            sum(rung.epochs for rung in trial.rungs),
+            100 * (trial.score - self.ground.reference),
+            trial.measured_ms,
+        )
+        return trial
+
+    def _further(self, trial: Trial) -> str:
+        level, epochs = self.policy.next_level(trial), self.policy.epochs(trial)
+        model, architecture = self.notebook.load(trial)
+        trial = self._train(trial, model, architecture, level=level, epochs=epochs)
+        if trial.left is not None:
+            return self._give_up(trial, trial.left)
+        if level < FULL:
+            return "promising trials"
+        return self._finish(trial)
+
+    def _finish(self, trial: Trial) -> str:
+        """Make the network in the fastest forms, score the files on val and time them."""
+        forms = [standing.form for standing in self.ground.whole][:FORMS]
+        forms = list(dict.fromkeys([self.ground.form, *forms]))[:FORMS]
+        model, architecture = self.notebook.load(trial)
+        try:
+            standings = stand(
+                self.track,
+                self.track.export(model, architecture),
+                forms,
+                folder=self.notebook.place(trial.number) / "forms",
+                calibration=self.subject.calibration,
+                val=self.subject.val,
+            )
+        except OptimizeError as error:
+            return self._give_up(trial, str(error))
+        self.notebook.note(f"trial-{trial.number}/standings", [standing.to_json() for standing in standings])
+        for standing in standings:
+            log.info(
+                "trial %d in full: %s %.2f ms, %s (%+.1f points)",
+                trial.number,
+                standing.form,
+                standing.ms,
+                words.percent(standing.score),
+                100 * (standing.score - self.ground.reference),
+            )
+        return "trials in full"
+
+
+def _told(trial: Trial) -> str:
+    shape = trial.shape
+    blocks = f", {shape.skipped} blocks skipped" if shape.skipped else ""
+    return (
+        f"{shape.input_size} px{blocks}, widths in steps of {shape.width_step} ({shape.spread}, {shape.importance}), "
+        f"{words.percent(trial.params)} of the parameters"
+    )
