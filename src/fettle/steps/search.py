@@ -12,7 +12,6 @@ from typing import Any
 from fettle import card
 from fettle.card import Artifact, digest_json
 from fettle.data import open_dataset
-from fettle.errors import DataError
 from fettle.export.manifest import read_manifest
 from fettle.hardware import passport
 from fettle.models import load_model
@@ -59,7 +58,6 @@ def search(
 
     Raises:
         OptimizeError: If no form is possible here, or the work folder holds another search.
-        DataError: If there is no val image.
         TrainError: If the search was interrupted.
         ArtifactError: If an input is missing or altered.
     """
@@ -90,11 +88,8 @@ def open_subject(model: Path, dataset: Path, train: TrainConfig) -> Subject:
 
     Raises:
         ArtifactError: If one is missing or altered.
-        DataError: If there is no val image.
     """
     source, data = Artifact.open(model, kind="model"), open_dataset(dataset)
-    if not len(data.subset("val")):
-        raise DataError("A search goes by the val split, and there is no image in it: set `dataset.split.val`.")
     network, architecture = make_prunable(*load_model(model))
     batches, summary = BATCHES.get(architecture.task), source.card.summary
     return Subject(

@@ -14,7 +14,7 @@ def test_trainings_grow_with_the_budget_and_end_at_the_networks_own() -> None:
 
 
 def test_the_last_trainings_share_what_is_left() -> None:
-    budget = plan_budget(600, epoch=4, overhead=1, most=100)
+    budget = plan_budget(100, epoch=4, overhead=1, most=100)
     left, done, lengths = 200.0, 0, []
     while (epochs := budget.last(left, epoch=2.0, overhead=4.0, done=done)) > 0:
         lengths.append(epochs)
