@@ -203,12 +203,10 @@ class _Planner:
     def _search(self, track: _Track, recipe: str, config: SearchConfig, model: str) -> None:
         """Add a search, and the candidates that it ends with: in which runtime each is, only the search knows."""
         spec, name = self.spec, track.named(recipe)
-        if config.max_drop is None:
-            config = config.model_copy(update={"max_drop": spec.gates.max_drop})
         found = self._add(
-            "search", name, inputs={"model": model, "dataset": "ingest"}, config=config.to_json(),
-            train=track.network.train.to_json(), runtimes=[each for each in spec.runtimes if each != "tensorrt"],
-            recipe=name,
+            "search", name, inputs={"model": model, "dataset": "ingest"},
+            config=config.within(spec.gates.max_drop).to_json(), train=track.network.train.to_json(),
+            runtimes=list(spec.runtimes), recipe=name,
         )  # fmt: skip
         for number in range(1, config.candidates + 1):
             owner = f"{name}-{number}"

@@ -68,8 +68,7 @@ def _search(
     from fettle.steps.pick import pick
     from fettle.steps.search import search
 
-    if config.max_drop is None:
-        config = config.model_copy(update={"max_drop": spec.gates.max_drop})
+    config = config.within(spec.gates.max_drop)
     found = out / f"{name}-search"
     search(model, dataset, found, config=config, train=spec.train, runtimes=spec.runtimes, recipe=name)
     for number in range(1, config.candidates + 1):

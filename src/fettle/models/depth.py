@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from fettle.errors import ArtifactError
+from fettle.models.watch import call_watched
 
 LAYERS = (nn.Conv2d, nn.Linear)
 LEAST = 2  # layers of a block: one alone is no block
@@ -38,20 +39,11 @@ def find_blocks(model: nn.Module, example_input: torch.Tensor) -> list[str]:
     """
     shapes: dict[str, tuple[torch.Size, torch.Size]] = {}
 
-    def note(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if len(inputs) == 1 and isinstance(inputs[0], torch.Tensor) and isinstance(output, torch.Tensor):
-                shapes[name] = (inputs[0].shape, output.shape)
+    def note(name: str, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if name and len(inputs) == 1 and isinstance(inputs[0], torch.Tensor) and isinstance(output, torch.Tensor):
+            shapes[name] = (inputs[0].shape, output.shape)
 
-        return hook
-
-    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules() if name]
-    try:
-        with torch.no_grad():
-            model(example_input)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    call_watched(model, example_input, note)
     found: list[str] = []
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{block}.") for block in found)

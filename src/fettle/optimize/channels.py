@@ -15,6 +15,7 @@ import torch_pruning as tp
 from torch import nn
 
 from fettle.errors import OptimizeError
+from fettle.models.watch import call_watched
 from fettle.spec import PruneConfig
 
 PRUNABLE = (nn.Conv2d, nn.Linear)
@@ -129,17 +130,12 @@ def names_of(model: nn.Module, modules: Iterable[nn.Module]) -> list[str]:
 
 def _last_layer(model: nn.Module, example_input: torch.Tensor) -> str:
     called: list[str] = []
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: called.append(name))
-        for name, module in model.named_modules()
-        if isinstance(module, PRUNABLE)
-    ]
-    try:
-        with torch.no_grad():
-            model(example_input)
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+    def note(name: str, module: nn.Module, _: tuple[Any, ...], __: Any) -> None:
+        if isinstance(module, PRUNABLE):
+            called.append(name)
+
+    call_watched(model, example_input, note)
     if not called:
         raise OptimizeError("The network has no convolution and no linear layer: there is nothing to prune.")
     return called[-1]

@@ -23,12 +23,11 @@ def choose(found: Found, config: SearchConfig) -> list[Choice]:
     Those that are good enough come before those that are not, those that none beats before those that one does, and the
     whole network in its best form is always among them: it is what everything else has to be better than.
     """
-    floor = found.ground.reference - (config.max_drop or 0.0)
     made = [Choice(owner, each) for owner, standings in found.standings.items() for each in standings]
 
     def is_good(choice: Choice) -> bool:
         fast = config.latency_ms is None or choice.standing.ms <= config.latency_ms
-        return fast and choice.standing.score >= floor
+        return fast and choice.standing.score >= found.ground.floor
 
     def rank(choice: Choice) -> tuple[bool, bool, float]:
         return not is_good(choice), _is_beaten(choice, made), choice.standing.ms

@@ -2,12 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 from fettle.card import digest_json
 from fettle.errors import OptimizeError
@@ -43,6 +41,7 @@ class Ground:
         whole: The network in its forms, the fastest first.
         form: That trials are made for: the fastest that is good enough.
         reference: The score that drops are counted from: the best of the forms.
+        floor: The least score that is good enough.
         blocks: That may be skipped -> how much the output changes then; those that are missed least first.
         budget: Of time.
         space: Of levers.
@@ -55,6 +54,7 @@ class Ground:
     whole: tuple[Standing, ...]
     form: Form
     reference: float
+    floor: float
     blocks: dict[str, float]
     budget: Budget
     space: Space
@@ -77,19 +77,19 @@ def survey(
     Raises:
         OptimizeError: If the folder holds the search of another network or machine, or no form is possible.
     """
-    _check_same(subject, config, runtimes, notebook)
+    _check_same(identity(subject, config, runtimes), notebook)
     known = _Known(notebook)
     model, architecture = subject.model, subject.architecture
     forms = possible_forms(runtimes, config.precisions, passport())
-    started = time.monotonic()
-    raw = known.get(WHOLE, lambda: _stand(subject, forms, notebook, track, started))
-    whole = tuple(Standing.from_json(each) for each in raw["standings"])
-    overhead = raw["seconds"] / len(whole)
+    whole = tuple(
+        map(Standing.from_json, known.get(WHOLE, lambda: _stand(subject, forms, notebook.exports(WHOLE), track)))
+    )
+    overhead = notebook.spent().get(WHOLE, 0.0) / len(whole)
     reference = max(standing.score for standing in whole)
-    form = _best_form(whole, reference - (config.max_drop or 0.0))
-    example = torch.zeros(1, 3, architecture.image_size, architecture.image_size)
+    floor = reference - (config.max_drop or 0.0)
+    form = _best_form(whole, floor)
     depth = "depth" in config.levers
-    keep = output_layers(model, example)
+    keep = output_layers(model, subject.normalized[:1])
     blocks = known.get("blocks", lambda: rank_blocks(model, subject.normalized, keep=keep) if depth else {})
     budget = plan_budget(60 * config.minutes, epoch=subject.epoch_seconds, overhead=overhead, most=subject.train.epochs)
     shaper = Shaper(model, architecture, blocks=tuple(blocks), batches=subject.batches)
@@ -110,7 +110,8 @@ def survey(
         budget.epochs[0],
         budget.epochs[-1],
     )
-    return Ground(whole, form, reference, blocks, budget, space, shaper, table, overhead, measure(model, example))
+    cost = measure(model, shaper.example)
+    return Ground(whole, form, reference, floor, blocks, budget, space, shaper, table, overhead, cost)
 
 
 class _Known:
@@ -129,16 +130,9 @@ class _Known:
         return noted  # type: ignore[no-any-return]
 
 
-def _stand(subject: Subject, forms: Sequence[Form], notebook: Notebook, track: Track, started: float) -> dict[str, Any]:
-    standings = stand(
-        track,
-        track.export(subject.model, subject.architecture),
-        forms,
-        folder=notebook.folder / WHOLE,
-        calibration=subject.calibration,
-        val=subject.val,
-    )
-    return {"standings": [standing.to_json() for standing in standings], "seconds": time.monotonic() - started}
+def _stand(subject: Subject, forms: Sequence[Form], folder: Path, track: Track) -> list[dict[str, Any]]:
+    exported = track.export(subject.model, subject.architecture)
+    return [standing.to_json() for standing in stand(track, exported, forms, subject=subject, folder=folder)]
 
 
 def _best_form(whole: Sequence[Standing], floor: float) -> Form:
@@ -155,14 +149,18 @@ def _sizes(subject: Subject, config: SearchConfig) -> tuple[int, ...]:
     return input_sizes(size)
 
 
-def _check_same(subject: Subject, config: SearchConfig, runtimes: Sequence[str], notebook: Notebook) -> None:
-    """A search goes on with more time, and with nothing else changed."""
-    mine = {
+def identity(subject: Subject, config: SearchConfig, runtimes: Sequence[str]) -> dict[str, str]:
+    """Return what makes a search another one; more time, or more exports in the end, does not."""
+    settings = {**config.to_json(), "minutes": None, "candidates": None}
+    return {
         "model": subject.digest,
         "dataset": subject.data.artifact.card.digest,
         "machine": passport().fingerprint,
-        "settings": digest_json({**config.to_json(), "minutes": None, "candidates": None, "runtimes": list(runtimes)}),
+        "settings": digest_json([settings, list(runtimes), subject.train.to_json()]),
     }
+
+
+def _check_same(mine: Mapping[str, str], notebook: Notebook) -> None:
     noted = notebook.noted("search")
     if noted is None:
         notebook.note("search", mine)

@@ -7,6 +7,9 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from fettle.models.watch import call_watched
+from fettle.optimize.channels import PRUNABLE
+
 LANES = 16  # channels that a vector instruction of 64 bytes takes at once, in float32; kernels fill them up
 
 
@@ -64,23 +67,11 @@ def read_layers(model: nn.Module, example_input: torch.Tensor) -> dict[str, Laye
     """
     found: dict[str, Layer] = {}
 
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+    def note(name: str, module: nn.Module, _: tuple[Any, ...], output: Any) -> None:
+        if isinstance(module, PRUNABLE):
             found[name] = _layer(module, output)
 
-        return hook
-
-    hooks = [
-        module.register_forward_hook(note(name))
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            model(example_input)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    call_watched(model, example_input, note)
     return found
 
 

@@ -95,8 +95,12 @@ class Policy:
 
     def best_ms(self) -> float:
         """Return the latency of the fastest network that is good enough."""
-        floor = self.ground.reference - self.max_drop
-        good = [each.ms for forms in read_standings(self.notebook).values() for each in forms if each.score >= floor]
+        good = [
+            each.ms
+            for forms in read_standings(self.notebook).values()
+            for each in forms
+            if each.score >= self.ground.floor
+        ]
         return min(good, default=math.inf)
 
     def is_overtaken(self, ms: float) -> bool:

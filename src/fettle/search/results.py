@@ -19,10 +19,9 @@ def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[s
     """Return what ``search.json`` holds."""
     ground, trials = found.ground, found.trials
     whole = next(each for each in ground.whole if each.form == ground.form)
-    floor = ground.reference - (config.max_drop or 0.0)
     return {
         "form": str(ground.form),
-        "floor": floor,
+        "floor": ground.floor,
         "reference": ground.reference,
         "whole": [_standing(each, WHOLE) for each in ground.whole],
         "trials": [_trial(trial, found) for trial in trials],
@@ -35,7 +34,7 @@ def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[s
         "trials_begun": len(trials),
         "trials_left": sum(trial.left is not None for trial in trials),
         "prediction_error": prediction_error(trials),
-        "sentence": _sentence(found, chosen, config, whole, floor),
+        "sentence": _sentence(found, chosen, config, whole),
     }
 
 
@@ -60,11 +59,12 @@ def _standing(standing: Standing, owner: str) -> dict[str, Any]:
     return {"owner": owner, "form": str(standing.form), "ms": standing.ms, "score": standing.score}
 
 
-def _sentence(found: Found, chosen: Sequence[Choice], config: SearchConfig, whole: Standing, floor: float) -> str:
+def _sentence(found: Found, chosen: Sequence[Choice], config: SearchConfig, whole: Standing) -> str:
+    floor = found.ground.floor
     good = [choice for choice in chosen if choice.standing.score >= floor]
     wanted = config.latency_ms
     if wanted is not None and not any(choice.standing.ms <= wanted for choice in good):
-        return _out_of_reach(found, config, floor)
+        return _out_of_reach(found, config)
     best = min(good or chosen, key=lambda choice: choice.standing.ms)
     if best.owner == WHOLE:
         return (
@@ -78,7 +78,8 @@ def _sentence(found: Found, chosen: Sequence[Choice], config: SearchConfig, whol
     )
 
 
-def _out_of_reach(found: Found, config: SearchConfig, floor: float) -> str:
+def _out_of_reach(found: Found, config: SearchConfig) -> str:
+    floor = found.ground.floor
     made = [each for standings in found.standings.values() for each in standings]
     fastest = min(made, key=lambda each: each.ms)
     near = min((each for each in made if each.score >= floor), key=lambda each: each.ms, default=fastest)

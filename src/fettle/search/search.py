@@ -34,19 +34,14 @@ class Found:
         trials: All, in their order.
         standings: Number of a trial that was trained in full -> its forms; :data:`WHOLE` -> those of the whole network.
         spent: Seconds, by what they were spent on.
-        folder: Where exports lie: ``whole/FORM`` and ``trial-N/forms/FORM``.
+        notebook: Where exports and networks lie.
     """
 
     ground: Ground
     trials: tuple[Trial, ...]
     standings: dict[str, tuple[Standing, ...]]
     spent: dict[str, float]
-    folder: Path
-
-    def export(self, owner: str, standing: Standing) -> Path:
-        """Return where the export of a trial, or of the whole network, in a form lies."""
-        place = WHOLE if owner == WHOLE else f"trial-{owner}/forms"
-        return self.folder / place / str(standing.form)
+    notebook: Notebook
 
 
 def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], folder: Path, tables: Path) -> Found:
@@ -70,19 +65,18 @@ def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], f
         with Track(subject.calibration) as track:
             with claims.exclusive():  # the others wait for what all of them start from
                 ground = survey(subject, config, runtimes=runtimes, notebook=notebook, tables=tables, track=track)
-            subject = replace(subject, teacher=_teacher(subject, ground, folder))
+            subject = replace(subject, teacher=_teacher(subject, ground, notebook))
             Worker(subject, config, ground, notebook, claims, track).work()
-        standings = read_standings(notebook)
-        return Found(ground, tuple(notebook.trials()), standings, notebook.spent(), folder)
+        return Found(ground, tuple(notebook.trials()), read_standings(notebook), notebook.spent(), notebook)
     finally:
         claims.close()
 
 
-def _teacher(subject: Subject, ground: Ground, folder: Path) -> nn.Module | None:
+def _teacher(subject: Subject, ground: Ground, notebook: Notebook) -> nn.Module | None:
     """Return the whole network as it was exported, which answers several times as fast as it does in torch."""
     if subject.architecture.task != "classify":
         return None
-    export = read_manifest(folder / WHOLE / str(ground.form))
+    export = read_manifest(notebook.exports(WHOLE) / str(ground.form))
     if export.runtime_options(ground.form.runtime):
         return None
     return ExportedTeacher(

@@ -2,26 +2,27 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
 import torch
 from torch import nn
 
-from fettle.errors import OptimizeError
 from fettle.models.architecture import Architecture
 from fettle.models.depth import skip_blocks
 from fettle.models.input_size import look_at_smaller
 from fettle.models.plan import read_plan
 from fettle.optimize.channels import Batches, accumulate_gradients, output_layers, remove_channels
-from fettle.optimize.groups import Group, find_groups
+from fettle.optimize.groups import find_groups
 from fettle.optimize.pruning import Cost, measure
-from fettle.search.layers import read_layers
+from fettle.search.layers import Layer, read_layers
 from fettle.search.table import Table
 from fettle.search.widths import Spread, find_widths
 from fettle.spec import PruneConfig
 from fettle.spec.recipes import Importance
+
+NO_LIMIT = 0.99  # ``ratio`` at which pruning leaves a layer as little as may be: widths are chosen here
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,6 @@ class Shape:
     width_step: int
     share: float
     lr: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -110,35 +108,39 @@ class Shaper:
             OptimizeError: If the network cannot be pruned so.
         """
         model, architecture = self._coarse(shape)
-        config = PruneConfig(importance=shape.importance, width_step=shape.width_step, ratio=0.99)
-        example = self.example
-        keep = output_layers(model, example)
-        groups = find_groups(model, config, example_input=example, keep=keep)
-        whole = table.network(read_layers(self.model, example).values())
+        config = PruneConfig(importance=shape.importance, width_step=shape.width_step, ratio=NO_LIMIT)
+        keep = output_layers(model, self.example)
+        groups = find_groups(model, config, example_input=self.example, keep=keep)
+        whole = table.network(self.layers.values())
         widths, expected = find_widths(
             groups,
-            read_layers(model, example),
+            read_layers(model, self.example),
             table,
             microseconds=shape.share * whole,
             step=shape.width_step,
             spread=shape.spread,
             comparable=shape.importance == "taylor",
         )
-        return self._narrowed(model, architecture, config, groups, widths, expected / whole)
+        shares = {group.root: 1 - widths[group.root] / group.width for group in groups}
+        model, architecture = self._narrow(model, architecture, config, keep, shares)
+        return Shaped(model, architecture, expected / whole, measure(model, self.example))
 
     def narrow(self, input_size: int, shares: Mapping[str, float]) -> tuple[nn.Module, Architecture]:
         """Return a network with some share of its groups gone, by their roots; it serves for its latency alone."""
         model, architecture = self._coarse(Shape(input_size, 0, "even", "group_norm", 8, 1.0))
-        config = PruneConfig(importance="group_norm", width_step=8, ratio=0.99)
-        keep = output_layers(model, self.example)
-        narrow = remove_channels(model, config, shares, example_input=self.example, keep=keep)
-        return narrow.eval(), replace(architecture, plan=read_plan(narrow))
+        config = PruneConfig(importance="group_norm", width_step=8, ratio=NO_LIMIT)
+        return self._narrow(model, architecture, config, output_layers(model, self.example), shares)
 
     def roots(self) -> list[str]:
         """Return the layers whose widths can be chosen."""
         keep = output_layers(self.model, self.example)
         config = PruneConfig(importance="group_norm")
         return [group.root for group in find_groups(self.model, config, example_input=self.example, keep=keep)]
+
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """Of the whole network."""
+        return read_layers(self.model, self.example)
 
     @property
     def example(self) -> torch.Tensor:
@@ -149,8 +151,7 @@ class Shaper:
     def _coarse(self, shape: Shape) -> tuple[nn.Module, Architecture]:
         """Leave out blocks and pixels; the channels stay."""
         source = self.ranked if shape.importance == "taylor" else self.model
-        # Torch-Pruning follows gradients, and who has taught others has none.
-        model = copy.deepcopy(source).eval().requires_grad_(True)
+        model = copy.deepcopy(source).eval()
         for new, old in zip(model.parameters(), source.parameters(), strict=True):
             new.grad = old.grad
         skipped = self.blocks[: shape.skipped]
@@ -161,25 +162,23 @@ class Shaper:
             architecture = replace(architecture, input_size=shape.input_size)
         return model, architecture
 
-    def _narrowed(
+    def _narrow(
         self,
         model: nn.Module,
         architecture: Architecture,
         config: PruneConfig,
-        groups: list[Group],
-        widths: Mapping[str, int],
-        predicted: float,
-    ) -> Shaped:
-        example = self.example
-        shares = {group.root: 1 - widths[group.root] / group.width for group in groups}
-        shares = {root: share for root, share in shares.items() if share > 0}
-        if shares:
-            keep = output_layers(model, example)
-            model = remove_channels(model, config, shares, example_input=example, keep=keep)
+        keep: list[str],
+        shares: Mapping[str, float],
+    ) -> tuple[nn.Module, Architecture]:
+        gone = {root: share for root, share in shares.items() if share > 0}
+        if gone:
+            model = remove_channels(model, config, gone, example_input=self.example, keep=keep)
             architecture = replace(architecture, plan=read_plan(model))
         model.zero_grad(set_to_none=True)
-        model.requires_grad_(True)
-        cost = measure(model, example)
-        if cost.macs == 0:
-            raise OptimizeError("Nothing is left of the network.")
-        return Shaped(model.eval(), architecture, predicted, cost)
+        learnt = {name: value.requires_grad for name, value in self.model.named_parameters()}
+        for (
+            name,
+            value,
+        ) in model.named_parameters():  # gradients were needed of those too that a family keeps as they are
+            value.requires_grad_(learnt[name])
+        return model.eval(), architecture

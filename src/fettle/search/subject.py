@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -61,7 +62,7 @@ class Subject:
         return headline(self.architecture.task).name
 
     @cached_property
-    def calibration(self) -> Any:
+    def calibration(self) -> np.ndarray:
         """(N, S, S, 3) uint8 of the calib split."""
         return calibration_images(self.data, 200)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +49,16 @@ class Track(contextlib.ExitStack):
         config = QuantizeConfig(precision=form.precision)
         return convert(exported, folder, self.images, config=config, runtime=form.runtime)
 
-    @contextlib.contextmanager
-    def start(self, name: str, export: Export, runtime: str) -> Iterator[EngineContestant]:
+    def start(self, name: str, export: Export, runtime: str) -> contextlib.AbstractContextManager[EngineContestant]:
         """Have an export ready in a process of its own."""
-        with open_contestant(
+        return open_contestant(
             name,
             runtime=runtime,
             file=export.file,
             images=self.folder / "images.npy",
             threads=passport().cores,
             options=export.runtime_options(runtime),
-        ) as contestant:
-            yield contestant
+        )
 
 
 def steady(contestant: EngineContestant) -> float:

@@ -120,6 +120,10 @@ class Notebook:
         for old in set(place.glob(f"{NETWORK}-*")) - {self.network(trial)}:
             shutil.rmtree(old)
 
+    def exports(self, owner: str) -> Path:
+        """Return where the exports of a trial, by its number, or of the whole network lie: a folder a form."""
+        return self.folder / (WHOLE if owner == WHOLE else f"trial-{owner}/forms")
+
     def network(self, trial: Trial) -> Path:
         """Return where the network of a trial lies after its last rung."""
         return self.place(trial.number) / f"{NETWORK}-{trial.level}"

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from fettle.data import Subset
 from fettle.errors import OptimizeError
 from fettle.evaluate.latency import interleave
 from fettle.evaluate.score import score
 from fettle.export import Export
 from fettle.optimize.quantization import quantize
 from fettle.search.forms import Form
+from fettle.search.subject import Subject
 from fettle.search.track import ROUNDS, Track
 from fettle.search.trials import WHOLE, Notebook
 from fettle.spec import QuantizeConfig
@@ -45,24 +45,15 @@ class Standing:
         return cls(Form(**raw["form"]), raw["ms"], raw["score"])
 
 
-def stand(
-    track: Track,
-    exported: Export,
-    forms: Sequence[Form],
-    *,
-    folder: Path,
-    calibration: np.ndarray,
-    val: Subset,
-) -> list[Standing]:
+def stand(track: Track, exported: Export, forms: Sequence[Form], *, subject: Subject, folder: Path) -> list[Standing]:
     """Bring an export into all forms, score each on val, and time them interleaved.
 
     Args:
         track: Where they are timed.
         exported: Float ONNX file.
         forms: What is tried; one that the network cannot be brought to is left out, and the log says why.
+        subject: Whose images calibrate and score it.
         folder: Where each form's files and manifest are written, under its name.
-        calibration: (N, S, S, 3) uint8.
-        val: What is scored.
 
     Returns:
         What is known of each, the fastest first.
@@ -73,8 +64,8 @@ def stand(
         place.mkdir(parents=True, exist_ok=True)
         config = QuantizeConfig(precision=form.precision)
         try:
-            export = quantize(exported, place, calibration, config=config, runtime=form.runtime)
-            made[form] = export, score(export, val, form.runtime)
+            export = quantize(exported, place, subject.calibration, config=config, runtime=form.runtime)
+            made[form] = export, score(export, subject.val, form.runtime)
         except OptimizeError as error:
             log.warning("%s is left out: %s", form, error)
             continue
@@ -96,7 +87,7 @@ def stand(
 
 def read_standings(notebook: Notebook) -> dict[str, tuple[Standing, ...]]:
     """Return the forms of the whole network, under :data:`WHOLE`, and of each trial in full, under its number."""
-    noted = {WHOLE: notebook.noted(WHOLE)["standings"]}
+    noted = {WHOLE: notebook.noted(WHOLE)}
     for trial in notebook.trials():
         if (forms := notebook.noted(f"trial-{trial.number}/standings")) is not None:
             noted[str(trial.number)] = forms

@@ -15,18 +15,18 @@ from torch import nn
 from fettle.errors import OptimizeError
 from fettle.evaluate import words
 from fettle.evaluate.contestants import EngineContestant
-from fettle.hardware import passport
+from fettle.export.manifest import read_manifest
 from fettle.models.architecture import Architecture
-from fettle.runtimes.profile import profile
 from fettle.search.ground import Ground
 from fettle.search.layers import read_layers
+from fettle.search.machine import learn
 from fettle.search.policy import FASTER, FORMS, FULL, MISJUDGED, Policy
 from fettle.search.shapes import Shaped
 from fettle.search.space import make_sampler
 from fettle.search.subject import Subject
-from fettle.search.table import add_sample, read_table, sample_of
-from fettle.search.track import Track, race, steady
-from fettle.search.trials import Notebook, Trial
+from fettle.search.table import read_table
+from fettle.search.track import Track, race
+from fettle.search.trials import WHOLE, Notebook, Trial
 from fettle.search.whole import stand
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
@@ -72,7 +72,7 @@ class Worker:
                 for params in ground.space.first():
                     self.study.enqueue_trial(params)
         form = ground.form
-        export = track.convert(track.export(subject.model, subject.architecture), form)
+        export = read_manifest(notebook.exports(WHOLE) / str(form))
         self.whole: EngineContestant = track.enter_context(track.start("whole", export, form.runtime))
 
     def work(self) -> None:
@@ -161,12 +161,10 @@ class Worker:
         """Time a network beside the whole one; what its layers took goes into the table."""
         ground, form = self.ground, self.ground.form
         export = self.track.convert(self.track.export(shaped.model, shaped.architecture), form)
-        options = export.runtime_options(form.runtime)
-        times = profile(form.runtime, export.file, self.track.images[:1], threads=passport().cores, options=options)
-        with self.track.start("trial", export, form.runtime) as contestant:
-            seconds, ratio = steady(contestant), race(self.whole, contestant)
         layers = read_layers(shaped.model, ground.shaper.example)
-        add_sample(ground.table, sample_of(layers, times, seconds * 1e6))
+        with self.track.start("trial", export, form.runtime) as contestant:
+            learn(self.track, export, contestant, form, ground.table, layers=layers)
+            ratio = race(self.whole, contestant)
         trial = replace(
             trial,
             predicted_ms=shaped.predicted * ground.ms,
@@ -219,17 +217,16 @@ class Worker:
 
     def _finish(self, trial: Trial) -> str:
         """Make the network in the fastest forms, score the files on val and time them."""
-        forms = [standing.form for standing in self.ground.whole][:FORMS]
-        forms = list(dict.fromkeys([self.ground.form, *forms]))[:FORMS]
+        fastest = (standing.form for standing in self.ground.whole)
+        forms = list(dict.fromkeys([self.ground.form, *fastest]))[:FORMS]
         model, architecture = self.notebook.load(trial)
         try:
             standings = stand(
                 self.track,
                 self.track.export(model, architecture),
                 forms,
-                folder=self.notebook.place(trial.number) / "forms",
-                calibration=self.subject.calibration,
-                val=self.subject.val,
+                subject=self.subject,
+                folder=self.notebook.exports(str(trial.number)),
             )
         except OptimizeError as error:
             return self._give_up(trial, str(error))

@@ -1,6 +1,6 @@
 """``search``: a recipe's only step, which finds the others by measuring."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -31,3 +31,7 @@ class SearchConfig(Section):
     """Widths stay multiples of one of these."""
     seed: int = Field(0, ge=0)
     """Seed of the sampler."""
+
+    def within(self, max_drop: float) -> Self:
+        """Return this with ``max_drop`` where it says none of its own."""
+        return self if self.max_drop is not None else self.model_copy(update={"max_drop": max_drop})

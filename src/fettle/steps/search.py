@@ -1,7 +1,6 @@
 """Step ``search``: a trained model in, the fastest forms of it that keep its accuracy out."""
 
 import json
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,10 +12,10 @@ from fettle import card
 from fettle.card import Artifact, digest_json
 from fettle.data import open_dataset
 from fettle.export.manifest import read_manifest
-from fettle.hardware import passport
 from fettle.models import load_model
 from fettle.models.prunable import make_prunable
 from fettle.search.front import Choice, choose
+from fettle.search.ground import identity
 from fettle.search.results import SEARCH, tell
 from fettle.search.search import Found
 from fettle.search.search import search as search_for
@@ -29,7 +28,6 @@ from fettle.steps.train import work_folder
 
 TABLES = "latency"
 EPOCH = 60.0  # seconds, where the card does not tell how long one took
-log = logging.getLogger("fettle")
 
 
 def search(
@@ -63,13 +61,9 @@ def search(
     """
     subject = open_subject(model, dataset, train)
     source, data = card.read_card(model), subject.data
-    # More time goes on with the same search: how much there is, is no part of the folder's name.
+    # More time goes on with the same search, in the same folder.
     place = (work or work_folder(out)).parent
-    identity = digest_json(
-        [source.digest, data.artifact.card.digest, passport().fingerprint, list(runtimes), train.to_json(),
-         {**config.to_json(), "minutes": None, "candidates": None}]
-    )  # fmt: skip
-    folder = place / f"search-{identity[7:23]}"
+    folder = place / f"search-{digest_json(identity(subject, config, runtimes))[7:23]}"
     found = search_for(subject, config, runtimes=runtimes, folder=folder, tables=place / TABLES)
     chosen = choose(found, config)
     settings = {"config": config.to_json(), "recipe": recipe, "runtimes": list(runtimes)}
@@ -105,13 +99,12 @@ def open_subject(model: Path, dataset: Path, train: TrainConfig) -> Subject:
 
 def _copy(found: Found, choice: Choice, place: Path, name: str, dataset: Path) -> None:
     """Copy an export that was made, and its network where a trial made one."""
-    source = found.export(choice.owner, choice.standing)
-    shutil.copytree(source, place)
+    shutil.copytree(found.notebook.exports(choice.owner) / str(choice.standing.form), place)
     resize = card.read_card(dataset).config.get("dataset", {}).get("resize", "squash")
     replace(read_manifest(place), recipe=name, runtimes=(choice.standing.form.runtime,), resize=resize).save()
     if choice.owner != WHOLE:
         trial = next(trial for trial in found.trials if str(trial.number) == choice.owner)
-        shutil.copytree(found.folder / f"trial-{trial.number}" / f"network-{trial.level}", place / "network")
+        shutil.copytree(found.notebook.network(trial), place / "network")
 
 
 def _summary(told: dict[str, Any]) -> dict[str, Any]:

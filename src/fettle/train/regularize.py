@@ -33,7 +33,7 @@ class Distillation:
     """
 
     def __init__(self, teacher: nn.Module, config: DistilConfig) -> None:
-        self.teacher = teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.teacher = teacher.eval().to(memory_format=torch.channels_last)
         self.config = config
 
     def __call__(

@@ -1,8 +1,9 @@
 """What a search hands over."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from fettle.search.forms import Form
 from fettle.search.front import choose
@@ -20,11 +21,13 @@ def found(**trials: list[tuple[Form, float, float]]) -> Found:
         number.removeprefix("t"): tuple(Standing(*each) for each in forms) for number, forms in trials.items()
     }
     ground: Any = SimpleNamespace(reference=0.95)
-    return Found(ground, (), standings, {}, Path())
+    return Found(ground, (), standings, {}, cast(Any, Path()))
 
 
 def owners(search: Found, **config: Any) -> list[tuple[str, str]]:
-    chosen = choose(search, SearchConfig(**{"max_drop": 0.01, "candidates": 3, **config}))
+    wanted = SearchConfig(**{"max_drop": 0.01, "candidates": 3, **config})
+    ground: Any = SimpleNamespace(floor=search.ground.reference - (wanted.max_drop or 0.0))
+    chosen = choose(replace(search, ground=ground), wanted)
     return [(choice.owner, str(choice.standing.form)) for choice in chosen]
 
 
