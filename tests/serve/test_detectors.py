@@ -61,7 +61,7 @@ def test_served_answers_are_the_offline_ones(
                     assert answer.outputs[name].dtype == expected[name].dtype
                     np.testing.assert_allclose(answer.outputs[name], expected[name][rows], atol=1e-3)
     told = confirm(
-        {"http": triton.http, "grpc": triton.grpc}, "m", scenes, export.classes, expectation(expected, promotion)
+        [{"http": triton.http, "grpc": triton.grpc}], "m", scenes, export.classes, expectation(expected, promotion)
     )
     for check in told.checks.values():
         assert (check.images, check.agreement, check.differences["unpaired"]) == (16, 1, 0)
@@ -77,13 +77,13 @@ def test_other_thresholds_are_not_confirmed(
     export = colour_detector(seed=3)
     promotion = publish(export, thresholds={"confidence": 0.6})
     triton.load("m")
-    endpoints = {"http": triton.http}
+    servers = [{"http": triton.http}]
     other = offline(export, scenes.images, tmp_path / "a", confidence=0.35)
     with pytest.raises(ServeError, match=r"unpaired \d+; allowed is unpaired 0\. \d+ of 16 images .*Roll back"):
-        confirm(endpoints, "m", scenes, export.classes, expectation(other, promotion))
+        confirm(servers, "m", scenes, export.classes, expectation(other, promotion))
     longer = offline(export, scenes.images, tmp_path / "b", confidence=0.6, max_detections=20)
     with pytest.raises(ServeError, match=r"'boxes', not \(\d, 20, 4\)"):
-        confirm(endpoints, "m", scenes, export.classes, expectation(longer, promotion))
+        confirm(servers, "m", scenes, export.classes, expectation(longer, promotion))
 
 
 def test_names_thresholds_and_room_follow_the_version(

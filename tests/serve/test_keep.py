@@ -17,7 +17,8 @@ from fettle.errors import ServeError
 from fettle.export.manifest import Export
 from fettle.publish import Promotion, rollback
 from fettle.serve.client import Client
-from fettle.serve.keep import Keeper, keep_serving
+from fettle.serve.keep import keep_serving
+from fettle.serve.keeper import Keeper
 from fettle.serve.triton import LocalTriton
 from fettle.storage import Store
 

@@ -25,7 +25,7 @@ COMMANDS = (
     setup.init, setup.castings, setup.convert, setup.spec, setup.doctor,
     artifacts.ingest, artifacts.tune, artifacts.train, artifacts.optimize,
     judging.validate, judging.benchmark, judging.vote, judging.select, judging.report,
-    serving.approve, serving.promote, serving.rollback, serving.serve, serving.predict,
+    serving.approve, serving.promote, serving.rollback, serving.serve, serving.keep, serving.predict,
     identities.enroll, identities.identify,
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Commands around Triton: ``approve``, ``promote``, ``rollback``, ``serve``, ``predict``."""
+"""Commands around Triton: ``approve``, ``promote``, ``rollback``, ``serve``, ``keep``, ``predict``."""
 
 import json
 from enum import StrEnum
@@ -105,6 +105,21 @@ def serve(
             json.dumps({"http": triton.http, "grpc": triton.grpc, "versions": dict(versions)})
         ),
     )
+
+
+def keep(
+    repository: Annotated[str, typer.Option(help="Folder or s3://bucket/prefix; the server's own.")],
+    endpoint: Annotated[str, typer.Option(help="HOST:PORT of the Triton's HTTP service.")] = "127.0.0.1:8000",
+    token: Annotated[
+        str, typer.Option(envvar="FETTLE_TRITON_TOKEN", help="To which the server restricts model control.")
+    ] = "",
+    port: Annotated[int, typer.Option(help="Of /live, /ready and /metrics.")] = 8003,
+) -> None:
+    """Keep a Triton that is started by others, as in a pod, at what is promoted; the helper beside each server."""
+    from fettle.serve.beside import keep_beside
+
+    narrate()
+    keep_beside(repository, endpoint=endpoint, token=token, port=port)
 
 
 def predict(

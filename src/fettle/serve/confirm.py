@@ -25,12 +25,14 @@ UNITS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ProtocolCheck:
-    """All images through one protocol.
+    """All images through one protocol; of several servers, the worst.
 
     Attributes:
+        requests: To all servers.
+        images: Sent to each.
         differences: The largest to the offline answers, by measure.
         agreement: Share of images whose labels are the offline ones.
-        images_per_second: With the client and the server on this machine.
+        images_per_second: As one client sees it.
     """
 
     requests: int
@@ -89,12 +91,16 @@ class Expectation:
 
 
 def confirm(
-    endpoints: Mapping[Protocol, str], model: str, subset: Subset, classes: Sequence[str], expected: Expectation
+    servers: Sequence[Mapping[Protocol, str]],
+    model: str,
+    subset: Subset,
+    classes: Sequence[str],
+    expected: Expectation,
 ) -> Confirmation:
-    """Send all images of ``subset`` through each protocol and compare the answers with those that are expected.
+    """Send all images of ``subset`` to each server by each protocol and compare the answers with the expected ones.
 
     Args:
-        endpoints: ``host:port`` by protocol.
+        servers: ``host:port`` by protocol, of each.
         model: Name in the repository.
         subset: Images and the truth.
         classes: Names by index.
@@ -104,14 +110,15 @@ def confirm(
         ServeError: If a request fails, another version answers, or an answer differs by more.
     """
     checks = {
-        protocol: check_protocol(endpoint, protocol, model, subset, expected)
-        for protocol, endpoint in endpoints.items()
+        protocol: _worst([check_protocol(server[protocol], protocol, model, subset, expected) for server in servers])
+        for protocol in servers[0]
     }
     worst = {name: max(check.differences[name] for check in checks.values()) for name in expected.tolerances}
-    example = _example(endpoints, model, subset, TRUTHS[expected.task](subset, classes))
+    example = _example(servers[0], model, subset, TRUTHS[expected.task](subset, classes))
+    each = f" on each of {len(servers)} servers" if len(servers) > 1 else ""
     words = (
         f"{model} version {expected.version} gives the offline answers to all {len(subset)} test images over "
-        f"{' and '.join(checks)} (largest difference: {in_words(worst)}); {example.image} is {example.answer}."
+        f"{' and '.join(checks)}{each} (largest difference: {in_words(worst)}); {example.image} is {example.answer}."
     )
     return Confirmation(words, model, expected.version, expected.task, expected.tolerances, checks, example)
 
@@ -165,6 +172,17 @@ def check_protocol(
         differences=comparison.differences,
         agreement=float(comparison.same.mean()),
         images_per_second=round(len(subset) / seconds, 1),
+    )
+
+
+def _worst(checks: Sequence[ProtocolCheck]) -> ProtocolCheck:
+    """Return what holds for all of several servers."""
+    return ProtocolCheck(
+        requests=sum(check.requests for check in checks),
+        images=checks[0].images,
+        differences={name: max(check.differences[name] for check in checks) for name in checks[0].differences},
+        agreement=min(check.agreement for check in checks),
+        images_per_second=min(check.images_per_second for check in checks),
     )
 
 

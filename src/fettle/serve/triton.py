@@ -7,16 +7,13 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-import tritonclient.http
-from tritonclient.utils import InferenceServerException
-
 from fettle.errors import ServeError
-from fettle.publish.steps import live_steps
-from fettle.serve.client import UNREACHABLE, Client, Protocol
+from fettle.serve.client import Client, Protocol
+from fettle.serve.control import ACCESS, Control
 from fettle.serve.environment import find_triton, triton_url
 from fettle.serve.ports import LOOPBACK, choose_ports
 from fettle.serve.process import ServerProcess
@@ -63,6 +60,8 @@ class LocalTriton:
         self._environment = find_triton(self._environ)
         self._ports = choose_ports(*self._wanted)
         self._scratch = Path(tempfile.mkdtemp(prefix="fettle-triton-"))
+        store = open_store(self.repository, environ=self._environ)
+        self._control = Control(self.http, store, token=self._token, timeout=self.timeout)
         try:
             self._process = self._start()
             self._wait_until_live()
@@ -99,33 +98,19 @@ class LocalTriton:
         return Client(self.http if protocol == "http" else self.grpc, model, protocol=protocol)
 
     def load(self, model: str) -> str:
-        """Load what the repository's configuration names, prove it by an inference, return the version.
-
-        The version that was served before goes on answering until the new one is ready. A failed load leaves it. The
-        models of an ensemble are loaded first.
-
-        Raises:
-            ServeError: If the model cannot be loaded, or is loaded but does not answer.
-        """
-        for step in live_steps(open_store(self.repository, environ=self._environ), model):
-            self._control("load_model", step)
-        self._control("load_model", model)
-        return self.probe(model)
+        """See :meth:`Control.load`."""
+        with self._last_words():
+            return self._control.load(model)
 
     def reload(self, model: str) -> str:
-        """Unload and load a model whose process has died; its requests fail meanwhile."""
-        self._control("unload_model", model)
-        return self.load(model)
+        """See :meth:`Control.reload`."""
+        with self._last_words():
+            return self._control.reload(model)
 
     def probe(self, model: str) -> str:
-        """Return the version that answers a blank image: readiness alone is no proof.
-
-        Raises:
-            ServeError: If none answers.
-        """
-        self.check()
-        with self.client(model) as client:
-            return client.probe()
+        """See :meth:`Control.probe`."""
+        with self._last_words():
+            return self._control.probe(model)
 
     def check(self) -> None:
         """Raise :class:`ServeError` with the last words of a server that has died."""
@@ -151,7 +136,7 @@ class LocalTriton:
 
     def _command(self, backends: Path) -> list[str]:
         http, grpc, metrics = self._ports
-        header = f"fettle-access={self._token}"
+        header = f"{ACCESS}={self._token}"
         flags = {
             "model-repository": triton_url(self.repository, self._environ),
             "model-control-mode": "explicit",
@@ -175,24 +160,19 @@ class LocalTriton:
         deadline = time.monotonic() + self.timeout
         while time.monotonic() < deadline:
             self.check()
-            # Closed at once: an open connection would delay the server's end.
-            with tritonclient.http.InferenceServerClient(self.http) as client, contextlib.suppress(*UNREACHABLE):
-                if client.is_server_live():
-                    return
+            with contextlib.suppress(ServeError):
+                return self._control.check()
             time.sleep(0.05)
         raise ServeError(
             f"Triton was not live after {self.timeout:.0f} s. Its last words:\n{self._server.last_words()}"
         )
 
-    def _control(self, method: str, model: str) -> None:
+    @contextlib.contextmanager
+    def _last_words(self) -> Iterator[None]:
+        """Let a server that is dead, or dies meanwhile, say why."""
         self.check()
-        with tritonclient.http.InferenceServerClient(self.http, network_timeout=self.timeout) as client:
-            try:
-                getattr(client, method)(model, headers={"fettle-access": self._token})
-            except InferenceServerException as error:
-                raise ServeError(f"Triton cannot {method.replace('_', ' ')} {model!r}: {error.message()}.") from None
-            except UNREACHABLE as error:
-                self.check()
-                raise ServeError(
-                    f"Triton does not answer ({error}). Its last words:\n{self._server.last_words()}"
-                ) from None
+        try:
+            yield
+        except ServeError:
+            self.check()
+            raise

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fettle import card
@@ -22,6 +22,7 @@ from fettle.serve.remote import await_version, remote_endpoints
 from fettle.serve.triton import LocalTriton
 from fettle.spec import ServeConfig
 from fettle.steps.promote import PROMOTION, refuse
+from fettle.storage import open_store
 
 log = logging.getLogger("fettle")
 CONFIRMATION = "confirmation.json"
@@ -35,7 +36,8 @@ def confirm(promotion: Path, validations: Sequence[Path], dataset: Path, out: Pa
         validations: ``validation`` artifacts, the promoted candidate's among them.
         dataset: ``dataset`` artifact that was validated on.
         out: Where the ``confirmation`` artifact is written.
-        serve: ``serve.endpoint`` names a running Triton; without it a local one is started for the occasion.
+        serve: ``serve.endpoint`` names running Tritons, each of which is asked; without it a local one is started for
+            the occasion.
 
     Raises:
         ServeError: If Triton is missing or dies, a request fails, or an answer differs.
@@ -47,8 +49,8 @@ def confirm(promotion: Path, validations: Sequence[Path], dataset: Path, out: Pa
     done = results.load(promotion / PROMOTION, Promotion)
     offline = _validation_of(done, validations)
     data = open_dataset(dataset)
-    with _endpoints(done, serve) as endpoints:
-        confirmation = check(endpoints, done.model, data.subset("test"), data.classes, _expected(done, offline))
+    with _servers(done, serve) as servers:
+        confirmation = check(servers, done.model, data.subset("test"), data.classes, _expected(done, offline))
     log.info("%s", confirmation.words)
     parents = {"promotion": promoted.card, "validation": offline.card, "dataset": data.artifact.card}
     with card.create(out, kind="confirmation", name=done.model, config=serve.to_json(), parents=parents) as draft:
@@ -79,13 +81,14 @@ def _validation_of(promotion: Promotion, validations: Sequence[Path]) -> Artifac
 
 
 @contextlib.contextmanager
-def _endpoints(promotion: Promotion, serve: ServeConfig) -> Iterator[dict[Protocol, str]]:
-    """Yield the services that serve the promoted version."""
+def _servers(promotion: Promotion, serve: ServeConfig) -> Iterator[Sequence[Mapping[Protocol, str]]]:
+    """Yield the services of each Triton that serves the promoted version."""
     if serve.endpoint:
-        endpoints = remote_endpoints(serve.endpoint)
-        await_version(endpoints["http"], promotion.model, promotion.version)
-        yield endpoints
+        servers, store = remote_endpoints(serve.endpoint), open_store(promotion.repository)
+        for server in servers:
+            await_version(server["http"], store, promotion.model, promotion.version)
+        yield servers
         return
     with LocalTriton(promotion.repository) as triton:
         triton.load(promotion.model)
-        yield {"http": triton.http, "grpc": triton.grpc}
+        yield [{"http": triton.http, "grpc": triton.grpc}]

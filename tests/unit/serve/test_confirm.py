@@ -20,8 +20,13 @@ def test_batches_cover_every_image_once_in_several_sizes(count: int, largest: in
 
 
 def test_a_remote_triton_has_two_ports() -> None:
-    assert remote_endpoints("triton.models:8000") == {"http": "triton.models:8000", "grpc": "triton.models:8001"}
-    assert remote_endpoints("http://triton:80")["grpc"] == "triton:81"
+    assert remote_endpoints("localhost:8000") == ({"http": "localhost:8000", "grpc": "localhost:8001"},)
+    assert remote_endpoints("http://127.0.0.1:80")[0]["grpc"] == "127.0.0.1:81"
     for wrong in ("triton", "triton:", ":8000", "triton:http"):
         with pytest.raises(ServeError, match=r"serve\.endpoint"):
             remote_endpoints(wrong)
+
+
+def test_a_name_that_nobody_knows_is_told() -> None:
+    with pytest.raises(ServeError, match=r"the name 'triton\.invalid' is not known"):
+        remote_endpoints("triton.invalid:8000")
