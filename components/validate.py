@@ -1,6 +1,6 @@
 """validate: an exported model on the test split, in the runtime that will serve it."""
 
-from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
 
 def validate(
@@ -8,6 +8,7 @@ def validate(
     dataset: Input[Dataset],
     out: Output[Artifact],
     metrics: Output[Metrics],
+    curves: Output[ClassificationMetrics],
     name: str,
     runtime: str,
     detections: str,
@@ -17,6 +18,7 @@ def validate(
     """Measure the task's scores and the parity with the reference; ``machine`` is for the cache alone."""
     from pathlib import Path
 
+    from fettle.evaluate.curves import read_curves
     from fettle.steps import run
 
     baseline = reference.path if reference else None
@@ -33,4 +35,10 @@ def validate(
     for key, value in found.items():
         if isinstance(value, float):
             metrics.log_metric(key, value)
-    Path(metrics.path).touch()  # the local cache wants a file behind every output
+    shown = read_curves(Path(out.path))
+    if shown.confusion:
+        curves.log_confusion_matrix(shown.classes, shown.confusion)
+    if shown.roc:
+        curves.log_roc_curve(*shown.roc)
+    for each in (metrics, curves):
+        Path(each.path).touch()  # the local cache wants a file behind every output
