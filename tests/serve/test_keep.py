@@ -16,6 +16,7 @@ import pytest
 from fettle.errors import ServeError
 from fettle.export.manifest import Export
 from fettle.publish import Promotion, rollback
+from fettle.publish.repository import live_version
 from fettle.serve.client import Client
 from fettle.serve.keep import keep_serving
 from fettle.serve.keeper import Keeper
@@ -57,6 +58,29 @@ def test_it_follows_and_revives(triton: LocalTriton, publish: Publish, repositor
         stub.kill()
     keeper.look()
     assert {name: triton.probe(name) for name in keeper.versions} == {"m": "1", "other": "1", "third": "1"}
+
+
+def test_a_rollback_that_comes_right_after_a_promotion_is_not_missed(
+    triton: LocalTriton, publish: Publish, repository: Store, linear_export: Maker
+) -> None:
+    class Slow:
+        """A server that takes so long to load that somebody promotes meanwhile."""
+
+        check, probe, reload = triton.check, triton.probe, triton.reload
+
+        def load(self, model: str) -> str:
+            if live_version(repository, model) == 1:
+                publish(linear_export(seed=2))
+            return triton.load(model)
+
+    publish(linear_export(seed=1))
+    keeper = Keeper(Slow(), repository)
+    keeper.look()
+    assert keeper.versions == {"m": "2"}
+    keeper._triton = triton
+    rollback(repository, "m")
+    keeper.look()
+    assert keeper.versions == {"m": "1"}
 
 
 def test_a_broken_promotion_is_told_once_and_the_old_version_stays(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fettle.errors import FettleError, ServeError
-from fettle.publish.repository import CONFIG, live_version, models
+from fettle.publish.repository import CONFIG, Live, models, read_live
 from fettle.storage import Store
 
 log = logging.getLogger("fettle")
@@ -33,8 +33,8 @@ class Keeper:
 
     def __init__(self, triton: Server, store: Store, only: Sequence[str] = ()) -> None:
         self._triton, self._store, self._only = triton, store, only
-        self._tags: dict[str, str | None] = {}
-        self._failed: dict[str, tuple[str | None, float]] = {}
+        self._tags: dict[str, str] = {}
+        self._failed: dict[str, tuple[str, float]] = {}
         self._told = ""
         self._known = False
         self.promoted: dict[str, int] = {}
@@ -56,7 +56,8 @@ class Keeper:
         for name in self._only or promoted:
             if name not in promoted:
                 raise ServeError(f"{self._store.url} has no promoted model {name!r}: it has {promoted or 'none'}.")
-            self._load(name, self._tag(name))
+            if live := read_live(self._store, name):
+                self._load(name, live)
         if not self.versions:
             raise ServeError(f"{self._store.url} has no promoted model: run `fettle run` or `fettle promote` first.")
 
@@ -70,31 +71,40 @@ class Keeper:
         """
         try:
             for name in self._only or models(self._store):
-                self._follow(name, self._tag(name))
+                self._follow(name)
             self._known = True
         except FettleError as error:
             self._tell(error)
         for name in tuple(self.versions):
             self._revive(name)
 
-    def _follow(self, name: str, tag: str | None) -> None:
-        failed, when = self._failed.get(name, (None, 0.0))
-        if name in self.versions and tag == self._tags.get(name):
+    def _follow(self, name: str) -> None:
+        live = read_live(self._store, name)
+        if live is None or self._is_served(name, live):
             return
-        if tag == failed and time.monotonic() < when + PATIENCE:
+        failed, when = self._failed.get(name, ("", 0.0))
+        if live.tag == failed and time.monotonic() < when + PATIENCE:
             return
         try:
-            self._load(name, tag)
+            self._load(name, live)
         except FettleError as error:
-            self._failed[name] = (tag, time.monotonic())
+            self._failed[name] = (live.tag, time.monotonic())
             self._triton.check()
             self._tell(error)
 
-    def _load(self, name: str, tag: str | None) -> None:
-        self.promoted[name] = live_version(self._store, name) or 0
+    def _is_served(self, name: str, live: Live) -> bool:
+        """Tell whether what is live was loaded, and answered.
+
+        The tag alone is no proof: a rollback brings the text, and so the tag, of before back, and between a look and
+        its load a promotion may have come.
+        """
+        return live.tag == self._tags.get(name) and self.versions.get(name) == str(live.version)
+
+    def _load(self, name: str, live: Live) -> None:
+        self.promoted[name] = live.version
         self.since[name] = self._store.modified(f"{name}/{CONFIG}")
         self.versions[name] = self._triton.load(name)
-        self._tags[name] = tag
+        self._tags[name] = live.tag
         log.info("%s version %s answers", name, self.versions[name])
 
     def _revive(self, name: str) -> None:
@@ -105,9 +115,6 @@ class Keeper:
             log.warning("%s It is loaded again.", error)
             del self.versions[name]
             self.versions[name] = self._triton.reload(name)
-
-    def _tag(self, name: str) -> str | None:
-        return self._store.tag(f"{name}/{CONFIG}")
 
     def _tell(self, error: FettleError) -> None:
         """Say what is wrong, but not at every look."""
