@@ -42,13 +42,13 @@ def ensemble(
 
 def _run(given: "Spec", *, as_json: bool, verbose: bool) -> None:
     from fettle.cli.summary import show_run
-    from fettle.data.fingerprint import fingerprint
+    from fettle.data.remote import fingerprint
     from fettle.errors import GateError
     from fettle.hardware import passport
     from pipelines.local import run_local
     from pipelines.plan import plan
 
-    content = fingerprint(Path(given.dataset.path), given.dataset)
+    content = fingerprint(given.dataset.path, given.dataset)
     graph = plan(given, content=content, machine=passport())
     for name, reason in graph.skipped.items():
         typer.echo(f"Recipe {name} is left out: {reason}", err=True)

@@ -1,26 +1,42 @@
 """A plan as a Kubeflow pipeline."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl
 from kfp.dsl.base_component import BaseComponent
+from kfp.dsl.pipeline_channel import PipelineArtifactChannel
 
-from components.base import component, input_name
+from components.base import Part, chain, component, identifier, input_name, output_name
+from pipelines.groups import Group
 from pipelines.plan import Plan, Task
 
+Dress = Callable[[Sequence[Task], dsl.PipelineTask], None]
+Made = Mapping[str, PipelineArtifactChannel]  # task -> its artifact
 
-def build(plan: Plan, *, name: str) -> BaseComponent:
-    """Return the pipeline of ``plan``: every task a named node, wired by its artifacts; it gives the last one's."""
+
+def build(plan: Plan, *, name: str, groups: Sequence[Group] = (), dress: Dress | None = None) -> BaseComponent:
+    """Return the pipeline of ``plan``: every task a named node, wired by its artifacts; it gives the last one's.
+
+    Args:
+        plan: The tasks.
+        name: Name of the pipeline.
+        groups: Tasks that share a node; by default none do.
+        dress: Says on each node what its pod needs on a cluster.
+    """
+    groups = groups or [Group(task.name, (task,)) for task in plan.tasks]
 
     def pipeline() -> dsl.Artifact:
-        made: dict[str, dsl.PipelineTask] = {}
-        for task in plan.tasks:
-            made[task.name] = _component(task)(**_arguments(task, made))
-        return made[plan.tasks[-1].name].outputs["out"]
+        made: dict[str, PipelineArtifactChannel] = {}
+        for each in groups:
+            node, outputs = _node(each, made)
+            made |= outputs
+            if dress:
+                dress(each.tasks, node)
+        return made[plan.tasks[-1].name]
 
     return dsl.pipeline(name=name, description="Labelled images to a confirmed model on Triton.")(pipeline)
 
@@ -31,20 +47,60 @@ def write(pipeline: BaseComponent, file: Path) -> None:
     compiler.Compiler().compile(pipeline, str(file))
 
 
+def _node(group: Group, made: Made) -> tuple[dsl.PipelineTask, Made]:
+    if len(group.tasks) == 1:
+        task = group.tasks[0]
+        node = _component(task)(**_arguments(task, made))
+        return node, {task.name: node.outputs["out"]}
+    node = _chain(group)(**_chain_arguments(group, made))
+    return node, {task.name: node.outputs[output_name(task.name, "out")] for task in group.tasks}
+
+
 def _component(task: Task) -> BaseComponent:
-    body = getattr(import_module(f"components.{task.step}"), task.step)
     many = {role: list(names) for role, names in task.inputs.items() if isinstance(names, Mapping)}
-    return component(body, name=task.name, many=many)
+    return component(_body(task), name=task.name, many=many)
 
 
-def _arguments(task: Task, made: Mapping[str, dsl.PipelineTask]) -> dict[str, Any]:
-    # A dictionary goes as JSON text: Kubeflow's own would turn 5 into 5.0 and refuse null.
-    arguments: dict[str, Any] = {
-        name: json.dumps(value) if isinstance(value, Mapping) else value for name, value in task.settings.items()
-    }
+def _arguments(task: Task, made: Made) -> dict[str, Any]:
+    arguments = _settings(task)
     for role, source in task.inputs.items():
         if isinstance(source, Mapping):
-            arguments |= {input_name(role, name): made[each].outputs["out"] for name, each in source.items()}
+            arguments |= {input_name(role, name): made[each] for name, each in source.items()}
         else:
-            arguments[role] = made[source].outputs["out"]
+            arguments[role] = made[source]
     return arguments
+
+
+def _chain(group: Group) -> BaseComponent:
+    inside = {task.name: output_name(task.name, "out") for task in group.tasks}
+    held = {name: identifier(name) for name in group.sources} | inside
+    parts = [
+        Part(
+            task.name,
+            _body(task),
+            {role: _held(source, held) for role, source in task.inputs.items()},
+            list(task.settings),
+        )
+        for task in group.tasks
+    ]
+    return chain(parts, name=group.name, inputs=[identifier(name) for name in group.sources])
+
+
+def _chain_arguments(group: Group, made: Made) -> dict[str, Any]:
+    arguments: dict[str, Any] = {identifier(name): made[name] for name in group.sources}
+    for task in group.tasks:
+        arguments |= {output_name(task.name, name): value for name, value in _settings(task).items()}
+    return arguments
+
+
+def _held(source: str | Mapping[str, str], held: Mapping[str, str]) -> str | dict[str, str]:
+    return held[source] if isinstance(source, str) else {name: held[each] for name, each in source.items()}
+
+
+def _body(task: Task) -> Callable[..., Any]:
+    return getattr(import_module(f"components.{task.step}"), task.step)
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    # A dictionary goes as JSON text: Kubeflow's own would turn 5 into 5.0 and refuse null.
+    return {name: json.dumps(value) if isinstance(value, Mapping) else value for name, value in task.settings.items()}

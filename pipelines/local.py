@@ -21,10 +21,8 @@ from fettle.steps.promote import PROMOTION
 from fettle.storage import open_store
 from pipelines.graph import build
 from pipelines.narrate import Narrator
+from pipelines.offline import OFFLINE
 from pipelines.plan import Plan
-
-# Nothing is fetched at run time, whatever a library would like to look up.
-OFFLINE = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "offline", "DO_NOT_TRACK": "1"}
 
 
 class RunError(FettleError):

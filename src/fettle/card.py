@@ -182,6 +182,12 @@ def read_card(path: Path) -> Card:
     return card
 
 
+def set_seconds(path: Path, seconds: float) -> None:
+    """Note how long the making of an artifact took in all; its digest is of what it is, and stays."""
+    values = {**vars(read_card(path)), "seconds": round(seconds, 3)}
+    (path / CARD).write_text(json.dumps(values, indent=1, sort_keys=True, default=str) + "\n")
+
+
 def digest_file(path: Path) -> str:
     """Return ``sha256:<hex>`` of a file."""
     with path.open("rb") as stream:

@@ -14,7 +14,7 @@ def ingest(out: Out = Path("dataset"), overrides: Overrides = None, spec: SpecFi
 
     narrate()
     given = read_spec(spec, overrides)
-    step(Path(given.dataset.path), out, dataset=given.dataset, image_size=given.model.image_size, task=given.task)
+    step(given.dataset.path, out, dataset=given.dataset, image_size=given.model.image_size, task=given.task)
     typer.echo(out)
 
 

@@ -1,11 +1,12 @@
 """Fingerprint of a source: the same images and names give the same digest, without decoding any."""
 
+import os.path
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fettle.card import digest_file, digest_json
-from fettle.data.castings import read_about, recipe
+from fettle.data.castings import BOXES, read_about, recipe
 from fettle.data.readers import READERS
 from fettle.data.readers.files import image_paths
 from fettle.data.readers.labels import read_csv
@@ -31,6 +32,27 @@ def fingerprint(source: Path, config: DatasetConfig) -> str:
     if config.layout == "castings" and (made := _as_made(source, files)):
         return digest_json(made)
     return digest_json([files, digest_file(source) if source.is_file() else None])
+
+
+def is_made_by_ingest(content: str, config: DatasetConfig) -> bool:
+    """Tell whether data with this fingerprint are castings that ingest makes itself, wherever it runs."""
+    return config.layout == "castings" and content == digest_json(recipe(count=config.count))
+
+
+def files_of(source: Path, config: DatasetConfig) -> tuple[Path, list[str]]:
+    """Return all that ingest reads at ``source``: the source's own folder, and the files below it that are there.
+
+    Raises:
+        DataError: If some of them lie elsewhere.
+    """
+    home = source if source.is_dir() else source.parent
+    folder, names = FILES.get(config.layout, _images_below)(source, config)
+    files = [source, home / BOXES] if config.layout == "castings" else [source]
+    files = [file for file in [*files, *(folder / name for name in names)] if file.is_file()]
+    below = [os.path.relpath(file, home) for file in files]
+    if outside := next((name for name in below if name.startswith("..")), None):
+        raise DataError(f"{source} lists {home / outside}, which is not below {home}: bring the files into one folder.")
+    return home, list(dict.fromkeys(below))
 
 
 def _images_below(source: Path, config: DatasetConfig) -> tuple[Path, list[str]]:

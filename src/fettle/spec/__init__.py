@@ -1,6 +1,7 @@
 """The spec: one YAML file that says what to do."""
 
 from fettle.spec.base import SPLITS, Precision, RuntimeName, Section, Split, Task
+from fettle.spec.cluster import ClusterConfig, PodConfig
 from fettle.spec.dataset import DatasetConfig, SplitConfig
 from fettle.spec.detections import DetectionConfig
 from fettle.spec.ensemble import EnsembleConfig, MemberConfig
@@ -28,6 +29,7 @@ __all__ = [
     "SPLITS",
     "BalanceConfig",
     "BenchmarkConfig",
+    "ClusterConfig",
     "DatasetConfig",
     "DetectionConfig",
     "DetectionLossConfig",
@@ -37,6 +39,7 @@ __all__ = [
     "GateConfig",
     "MemberConfig",
     "ModelConfig",
+    "PodConfig",
     "Precision",
     "ProfileName",
     "PruneConfig",

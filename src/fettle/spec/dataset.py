@@ -48,7 +48,7 @@ class DatasetConfig(Section):
     """Labelled images."""
 
     path: str = "data/castings"
-    """Folder of images, a CSV file, or ``castings`` data that the run makes itself."""
+    """Folder of images, a CSV file, or ``castings`` data that the run makes itself; here or at ``s3://bucket/prefix``."""
     layout: Literal["imagefolder", "pattern", "csv", "castings", "yolo", "coco", "voc"] = "imagefolder"
     """``imagefolder`` (a folder a class, with or without train/val/test above), ``pattern`` (the label is in the
     file name), ``csv`` (columns ``path,label[,split]``), ``castings`` (made at ``path`` when it is not there);

@@ -71,7 +71,7 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[Key]:
         yield Key(full, _type_name(field.annotation), _default(field, section), _text(field))
         if full == "recipes":
             yield from _walk(RecipeStep, "recipes.NAME[].")
-        elif full == "tune.space":
+        elif full in ("tune.space", "cluster.steps"):
             continue
         elif section is not None:
             yield from _walk(section, f"{full}.")

@@ -5,6 +5,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from fettle.spec.base import RuntimeName, Section, Task
+from fettle.spec.cluster import ClusterConfig
 from fettle.spec.dataset import DatasetConfig
 from fettle.spec.detections import DetectionConfig
 from fettle.spec.ensemble import EnsembleConfig, MemberConfig, check_members
@@ -51,6 +52,8 @@ class Spec(Section):
     """How speed is measured."""
     serve: ServeConfig = ServeConfig()
     """Promotion and serving."""
+    cluster: ClusterConfig = ClusterConfig()
+    """What the steps get on Kubernetes (``fettle submit``)."""
 
     @property
     def networks(self) -> tuple[ModelConfig, ...]:

@@ -8,13 +8,14 @@ import logging
 import os
 import shutil
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import validate_call
 
-from fettle.card import digest_json, read_card
+from fettle.card import digest_json, read_card, set_seconds
 from fettle.errors import FettleError
 
 
@@ -32,6 +33,7 @@ def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dic
     """
     logging.basicConfig(level=logging.WARNING, format="· %(message)s", stream=sys.stderr, force=True)
     logging.getLogger("fettle").setLevel(logging.INFO)
+    start = time.perf_counter()
     given = {name: _decode(value) for name, value in arguments.items() if value is not None}
     work = os.environ.get("FETTLE_WORK")
     try:
@@ -39,6 +41,7 @@ def run(step: str, out: str, **arguments: Any) -> tuple[str, dict[str, str], dic
         if work and "work" in function.__annotations__:
             given["work"] = Path(work) / f"{step}-{_identity(given)}"
         validate_call(function)(out=Path(out), **given)
+        set_seconds(Path(out), time.perf_counter() - start)
         path = _keep(Path(out))
     except FettleError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word of a task

@@ -44,6 +44,7 @@ def open_s3(url: str, environ: Mapping[str, str]) -> "S3Store":
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise StorageError(f"AWS_ENDPOINT_URL_S3 must look like http://host:9000, got {endpoint!r}.")
     http = urllib3.PoolManager(
+        maxsize=16,  # several transfers share it
         timeout=urllib3.Timeout(connect=5, read=60),
         retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
     )

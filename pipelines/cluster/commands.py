@@ -1,0 +1,190 @@
+"""``fettle submit`` and ``fettle schedule``."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fettle.cli.options import AsJson, Overrides, SpecFile, narrate, read_spec
+
+if TYPE_CHECKING:
+    from fettle.spec import Spec
+    from pipelines.cluster.kube import Kube
+    from pipelines.cluster.platform import Platform
+    from pipelines.cluster.service import Service
+    from pipelines.cluster.submit import Data
+
+Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig; by default the current one.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="By default that of the context.")]
+PlatformFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--platform", metavar="FILE", help="YAML with the keys of ConfigMap fettle-platform, where there is none."
+    ),
+]
+Endpoint = Annotated[
+    str, typer.Option("--endpoint", envvar="KFP_ENDPOINT", help="URL of Kubeflow Pipelines, if not the platform's.")
+]
+
+
+def submit(
+    overrides: Overrides = None,
+    spec: SpecFile = None,
+    follow: Annotated[
+        str | None, typer.Option(metavar="RUN_ID", help="Follow this run instead of starting one.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the run to its end, and bring its results home.")] = True,
+    context: Context = None,
+    namespace: Namespace = None,
+    platform: PlatformFile = None,
+    endpoint: Endpoint = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run the pipeline of a spec on a Kubernetes cluster with Kubeflow Pipelines; the same that `fettle run` runs here.
+
+    Local data are uploaded once, by content; work that is done already is taken from the cache.
+    """
+    narrate()
+    given = read_spec(spec, overrides)
+    with _at_cluster(context, namespace, platform, endpoint) as here:
+        run_id = follow or _start(given, here)
+        _say_where(here, run_id)
+        if not wait:
+            typer.echo(run_id)
+            return
+        try:
+            _finish(given, here, run_id, as_json=as_json)
+        except KeyboardInterrupt:
+            typer.echo(f"\nRun {run_id} goes on: `fettle submit --follow {run_id}`, or end it in the UI.", err=True)
+            raise
+
+
+def schedule(
+    cron: Annotated[
+        str, typer.Option(metavar="'M H D M W'", help="When, as for cron; in UTC unless the platform says otherwise.")
+    ],
+    overrides: Overrides = None,
+    spec: SpecFile = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    platform: PlatformFile = None,
+    endpoint: Endpoint = "",
+) -> None:
+    """Run the pipeline of a spec on a cluster again and again, as new data come to an s3:// folder."""
+    from pipelines.cluster.submit import compose
+
+    narrate()
+    if len(cron.split()) != 5:
+        raise typer.BadParameter(
+            f"five fields, such as '0 3 * * 1' (Mondays at three), got {cron!r}", param_hint="--cron"
+        )
+    given = read_spec(spec, overrides)
+    with _at_cluster(context, namespace, platform, endpoint) as here:
+        _, pipeline = compose(given, here.platform, _bring_data(given, here))
+        made = here.service.schedule(pipeline, experiment=given.name, name=f"{given.name} {cron}", cron=f"0 {cron}")
+    typer.echo(made)
+
+
+@dataclass(frozen=True)
+class _Here:
+    """The cluster, while it is reached."""
+
+    kube: "Kube"
+    platform: "Platform"
+    service: "Service"
+
+
+@contextlib.contextmanager
+def _at_cluster(context: str | None, namespace: str | None, platform: Path | None, endpoint: str) -> Iterator[_Here]:
+    from pipelines.cluster.kube import connect
+    from pipelines.cluster.platform import find_platform, reach
+    from pipelines.cluster.service import open_service
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is tried again is no news
+    kube = connect(context=context, namespace=namespace)
+    found = find_platform(kube, file=platform, endpoint=endpoint)
+    with reach(kube, found.kfp) as url:
+        yield _Here(kube, found, open_service(url))
+
+
+def _bring_data(given: "Spec", here: _Here) -> "Data":
+    from pipelines.cluster.store import store_environment
+    from pipelines.cluster.submit import bring_data
+
+    def tell(done: int, total: int) -> None:
+        if done == total or done % 500 == 0:
+            typer.echo(f"Uploading {given.dataset.path}: {done} of {total} files", err=True)
+
+    with store_environment(here.kube, here.platform) as environ:
+        data = bring_data(given, here.platform, environ, on_file=tell)
+    if not data.uploaded and data.path != given.dataset.path:
+        typer.echo(f"Data       {data.path}: nothing to upload", err=True)
+    return data
+
+
+def _start(given: "Spec", here: _Here) -> str:
+    from pipelines.cluster.submit import compose
+
+    graph, pipeline = compose(given, here.platform, _bring_data(given, here))
+    for name, reason in graph.skipped.items():
+        typer.echo(f"Recipe {name} is left out: {reason}", err=True)
+    name = f"{given.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return here.service.submit(pipeline, experiment=given.name, name=name)
+
+
+def _say_where(here: _Here, run_id: str) -> None:
+    from pipelines.cluster.platform import in_cluster
+
+    where = here.platform.ui
+    typer.echo(f"Run        {run_id} in namespace {here.kube.namespace} of {here.kube.context}", err=True)
+    if service := in_cluster(where) if where else None:
+        name, namespace, port = service
+        typer.echo(
+            f"UI         kubectl port-forward -n {namespace or here.kube.namespace} svc/{name} 8080:{port}", err=True
+        )
+        where = "http://localhost:8080"
+    if where:
+        typer.echo(f"           {where.rstrip('/')}/#/runs/details/{run_id}", err=True)
+
+
+def _finish(given: "Spec", here: _Here, run_id: str, *, as_json: bool) -> None:
+    from fettle.cli.summary import show_run
+    from fettle.errors import GateError
+    from pipelines.cluster.follow import Follower
+    from pipelines.cluster.narrate import Teller
+    from pipelines.cluster.overhead import overhead_table
+    from pipelines.cluster.results import artifact_store, bring_home, seconds_of_work
+    from pipelines.cluster.store import store_environment
+
+    steps = Follower(here.service, run_id, Teller(sys.stderr), here.kube).follow()
+    runs = Path(given.runs)
+    with store_environment(here.kube, here.platform) as environ:
+        store = artifact_store(here.kube, environ)
+        report = bring_home(store, given.name, run_id, runs.absolute() / "objects")
+        work = seconds_of_work(store, given.name, run_id)
+    typer.echo(f"\n{overhead_table(steps, work)}", err=True)
+    if not show_run(report, runs, given, as_json=as_json):
+        raise GateError("No candidate passed the gates, so nothing was promoted; the report says which gate and why.")
+    _say_serving(given, here)
+
+
+def _say_serving(given: "Spec", here: _Here) -> None:
+    from pipelines.cluster.platform import in_cluster
+
+    address = here.platform.triton
+    if given.serve.approve != "auto" or not address:
+        return
+    if service := in_cluster(address):
+        name, namespace, port = service
+        place = namespace or here.kube.namespace
+        typer.echo(
+            f"Serving    {name}.{place}:{port}; from here kubectl port-forward -n {place} svc/{name} {port}", err=True
+        )
+    else:
+        typer.echo(f"Serving    {address}", err=True)

@@ -1,0 +1,91 @@
+"""Bring the results of a run home: the report and the small artifacts behind it, as a local run leaves them."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Container, Mapping
+from pathlib import Path
+
+from fettle.card import read_card
+from fettle.errors import ArtifactError
+from fettle.steps import object_path
+from fettle.storage import Store, open_store
+from pipelines.cluster.kube import Kube
+
+LAUNCHER = "kfp-launcher"  # ConfigMap of Kubeflow: where the artifacts of a namespace are
+HEAVY = ("dataset", "model", "search")  # kinds that stay in the store
+
+
+def artifact_store(kube: Kube, environ: Mapping[str, str]) -> Store:
+    """Return the store of a namespace's artifacts.
+
+    Raises:
+        ArtifactError: If Kubeflow says not where that is.
+        StorageError: If the store cannot be opened.
+    """
+    root = (kube.config_map(LAUNCHER) or {}).get("defaultPipelineRoot", "")
+    scheme, _, place = root.partition("://")
+    if scheme not in ("minio", "s3"):
+        raise ArtifactError(f"ConfigMap {LAUNCHER}: defaultPipelineRoot must be minio:// or s3://, got {root!r}.")
+    return open_store(f"s3://{place}", environ=environ)
+
+
+def bring_home(store: Store, pipeline: str, run_id: str, objects: Path) -> Path:
+    """Fetch the report of a run, and the small artifacts that it tells of, into ``objects``.
+
+    Args:
+        store: Where the artifacts are.
+        pipeline: Name of the pipeline.
+        run_id: The run.
+        objects: Folder of artifacts of local runs; what is there already is not fetched again.
+
+    Returns:
+        The report.
+
+    Raises:
+        ArtifactError: If the run has no report, or it was altered.
+        StorageError: If the store fails.
+    """
+    places = _find(store, f"{pipeline}/{run_id}", "places")
+    for url in json.loads(store.read(places)).values():
+        _fetch(store, _key(store, url), objects, skip=HEAVY)
+    return _fetch(store, places.removesuffix("places") + "out", objects)
+
+
+def seconds_of_work(store: Store, pipeline: str, run_id: str) -> Mapping[str, float]:
+    """Return how long each task of a run worked, by its card; those from the cache are not among them."""
+    seconds: dict[str, float] = {}
+    for name in store.list(f"{pipeline}/{run_id}"):
+        if name.endswith("out/card.json"):
+            task = name.split("/")[2]
+            seconds[task] = seconds.get(task, 0.0) + float(json.loads(store.read(name))["seconds"])
+    return seconds
+
+
+def _find(store: Store, prefix: str, end: str) -> str:
+    found = [name for name in store.list(prefix) if name.endswith(end)]
+    if not found:
+        raise ArtifactError(f"There is no {end} below {store.url}/{prefix}: the run made no report.")
+    return max(found, key=store.modified)  # of several attempts the last
+
+
+def _key(store: Store, url: str) -> str:
+    root, place = (text.partition("://")[2] for text in (store.url, url))
+    if not place.startswith(f"{root}/"):
+        raise ArtifactError(f"{url} is not in {store.url}, where the artifacts of this namespace are.")
+    return place.removeprefix(f"{root}/")
+
+
+def _fetch(store: Store, key: str, objects: Path, *, skip: Container[str] = ()) -> Path:
+    """Fetch an artifact, unless it is there or its kind is among ``skip``; return its place among ``objects``."""
+    objects.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=objects, prefix=".") as folder:
+        fresh = Path(folder) / "artifact"
+        store.download(f"{key}/card.json", fresh / "card.json")
+        card = read_card(fresh)
+        target = object_path(objects, card.kind, card.digest)
+        if card.kind in skip or target.is_dir():
+            return target
+        store.download(key, fresh)
+        shutil.move(fresh, target)
+    return target
