@@ -48,12 +48,18 @@ def write(pipeline: BaseComponent, file: Path) -> None:
 
 
 def _node(group: Group, made: Made) -> tuple[dsl.PipelineTask, Made]:
-    if len(group.tasks) == 1:
+    if len(group.tasks) == 1 and not _takes_twice(group.tasks[0]):
         task = group.tasks[0]
         node = _component(task)(**_arguments(task, made))
         return node, {task.name: node.outputs["out"]}
     node = _chain(group)(**_chain_arguments(group, made))
     return node, {task.name: node.outputs[output_name(task.name, "out")] for task in group.tasks}
+
+
+def _takes_twice(task: Task) -> bool:
+    """Tell whether an artifact is two inputs of a task: ML Metadata refuses that, a chain takes each artifact once."""
+    given = [[each] if isinstance(each, str) else list(each.values()) for each in task.inputs.values()]
+    return len(task.sources) < sum(map(len, given))
 
 
 def _component(task: Task) -> BaseComponent:

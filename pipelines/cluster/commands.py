@@ -39,6 +39,7 @@ def submit(
     follow: Annotated[
         str | None, typer.Option(metavar="RUN_ID", help="Follow this run instead of starting one.")
     ] = None,
+    terminate: Annotated[str | None, typer.Option(metavar="RUN_ID", help="End this run.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the run to its end, and bring its results home.")] = True,
     context: Context = None,
     namespace: Namespace = None,
@@ -53,6 +54,9 @@ def submit(
     narrate()
     given = read_spec(spec, overrides)
     with _at_cluster(context, namespace, platform, endpoint) as here:
+        if terminate:
+            here.service.terminate(terminate)
+            return
         run_id = follow or _start(given, here)
         _say_where(here, run_id)
         if not wait:
@@ -61,7 +65,7 @@ def submit(
         try:
             _finish(given, here, run_id, as_json=as_json)
         except KeyboardInterrupt:
-            typer.echo(f"\nRun {run_id} goes on: `fettle submit --follow {run_id}`, or end it in the UI.", err=True)
+            typer.echo(f"\nThe run goes on: `fettle submit --follow {run_id}`, or end it by --terminate.", err=True)
             raise
 
 
@@ -86,7 +90,7 @@ def schedule(
         )
     given = read_spec(spec, overrides)
     with _at_cluster(context, namespace, platform, endpoint) as here:
-        _, pipeline = compose(given, here.platform, _bring_data(given, here))
+        _, pipeline = compose(given, here.platform, _bring_data(given, here), look_again=True)
         made = here.service.schedule(pipeline, experiment=given.name, name=f"{given.name} {cron}", cron=f"0 {cron}")
     typer.echo(made)
 
@@ -106,7 +110,7 @@ def _at_cluster(context: str | None, namespace: str | None, platform: Path | Non
     from pipelines.cluster.platform import find_platform, reach
     from pipelines.cluster.service import open_service
 
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is tried again is no news
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # what is tried again is no news
     kube = connect(context=context, namespace=namespace)
     found = find_platform(kube, file=platform, endpoint=endpoint)
     with reach(kube, found.kfp) as url:

@@ -11,7 +11,7 @@ from kubernetes.client import V1Pod
 from fettle.errors import FettleError, HardwareError
 from pipelines.cluster.kube import ClusterError, Kube
 from pipelines.cluster.narrate import Teller
-from pipelines.cluster.progress import RUN_ENDED, Place, Step, place_of, steps, task_names
+from pipelines.cluster.progress import RUN_ENDED, Place, Step, place_of, run_state, steps, task_names
 from pipelines.cluster.reasons import NODE_COMES, Wait, failed, waits
 from pipelines.cluster.service import Service
 from pipelines.local import RunError
@@ -53,7 +53,7 @@ class Follower:
             HardwareError: If a step fits on no node.
             ClusterError: If the server has not answered for minutes.
         """
-        state: str | None = None
+        state = ""
         found: Mapping[str, Step] = {}
         while state not in RUN_ENDED:
             state, found = self._look()
@@ -63,14 +63,14 @@ class Follower:
             if state not in RUN_ENDED:
                 time.sleep(POLL)
         if state != "SUCCEEDED":
-            raise self._failure(state or "", found, self._pods())
+            raise self._failure(state, found, self._pods())
         return found
 
-    def _look(self) -> tuple[str | None, Mapping[str, Step]]:
+    def _look(self) -> tuple[str, Mapping[str, Step]]:
         run = _again(lambda: self.service.run(self.run_id), self.teller)
         details = (run.run_details.task_details if run.run_details else None) or []
         self._names = self._names or task_names(run)
-        return run.state, steps(details, self._names)
+        return run_state(run), steps(details, self._names)
 
     def _pods(self) -> list[V1Pod]:
         return _again(lambda: self.kube.pods(f"pipeline/runid={self.run_id}"), self.teller)
@@ -109,7 +109,9 @@ class Follower:
         _, pod = max(mine, key=lambda each: (not each[0].driver, each[0].attempt))
         said, error = tidy(self.kube.log(pod.metadata.name, lines=200))
         self.teller.quote(task, said[-TAIL:])
-        return RunError(f"Step {task} failed: it {failed(pod)}. {error}".strip())
+        why = f"it {failed(pod)}."
+        # An exit code says nothing that the step's own error does not.
+        return RunError(f"Step {task} failed: {error if error and 'exit code' in why else f'{why} {error}'.strip()}")
 
 
 def _is_before(place: Place, other: Place | None) -> bool:

@@ -16,14 +16,16 @@ STORE_STEPS = {"ingest", "promote", "confirm"}
 NEVER_CACHED = {"confirm", "report"}
 
 
-def dresser(platform: Platform, config: ClusterConfig, *, pretrained: bool = False) -> Dress:
+def dresser(platform: Platform, config: ClusterConfig, *, pretrained: bool = False, look_again: bool = False) -> Dress:
     """Return what puts the settings of a spec and a platform on each node.
 
     Args:
         platform: Where it will run.
         config: Section ``cluster`` of the spec.
         pretrained: Let tasks download weights, because the spec says so.
+        look_again: Never take the data set from the cache.
     """
+    uncached = NEVER_CACHED | ({"ingest"} if look_again else set())
 
     def dress(tasks: Sequence[Task], node: dsl.PipelineTask) -> None:
         node.set_container_image(platform.image)
@@ -33,7 +35,7 @@ def dresser(platform: Platform, config: ClusterConfig, *, pretrained: bool = Fal
         steps = {task.step for task in tasks}
         if steps & STORE_STEPS:
             _open_store(node, platform)
-        if steps & NEVER_CACHED:
+        if steps & uncached:
             node.set_caching_options(False)
         _restrict(node)
         _give(node, config.pod(tasks[0].step))

@@ -47,6 +47,12 @@ def task_names(run: V2beta1Run) -> tuple[str, ...]:
     return tuple(spec.get("pipeline_spec", spec)["root"]["dag"]["tasks"])
 
 
+def run_state(run: V2beta1Run) -> str:
+    """Return the state of a run; Kubeflow calls one FAILED that somebody terminated."""
+    canceled = any(each.state == "CANCELING" for each in run.state_history or [])
+    return "CANCELED" if canceled and run.state == "FAILED" else str(run.state or "PENDING")
+
+
 def steps(details: Iterable[V2beta1PipelineTaskDetail], names: Iterable[str]) -> dict[str, Step]:
     """Return the state of each task.
 

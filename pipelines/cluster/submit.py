@@ -74,11 +74,18 @@ def at_home(spec: Spec, platform: Platform, data: Data) -> Spec:
     return spec.model_copy(update={"serve": serve, "dataset": dataset})
 
 
-def compose(spec: Spec, platform: Platform, data: Data) -> tuple[Plan, BaseComponent]:
-    """Return the plan of a spec on a platform, and its pipeline."""
+def compose(spec: Spec, platform: Platform, data: Data, *, look_again: bool = False) -> tuple[Plan, BaseComponent]:
+    """Return the plan of a spec on a platform, and its pipeline.
+
+    Args:
+        spec: What to do.
+        platform: Where.
+        data: The images.
+        look_again: Every run of the pipeline reads the images anew, since others may have come.
+    """
     given = at_home(spec, platform, data)
     graph = plan(given, content=data.content)
     pretrained = any(each.weights == "imagenet" for each in given.networks)
     groups = group(graph, sharer(given.cluster))
-    dress = dresser(platform, given.cluster, pretrained=pretrained)
+    dress = dresser(platform, given.cluster, pretrained=pretrained, look_again=look_again)
     return graph, build(graph, name=given.name, groups=groups, dress=dress)

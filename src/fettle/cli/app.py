@@ -30,13 +30,22 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@app.callback()
-def common(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         from fettle import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The options of `fettle` itself."""
+    del version
 
 
 # `run` and `compile` belong to the orchestrator's package, which the library does not import.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fettle import __version__
 from fettle.cli.app import app
 
 FETTLE = Path(sys.executable).with_name("fettle")
@@ -86,3 +87,8 @@ def test_doctor_tells_what_is_here(tmp_path):
     done = fettle("doctor", "--json", cwd=tmp_path, FETTLE_TRITON=str(tmp_path))
     assert '"what": "cpu"' in done.stdout
     assert "make venv-triton" in done.stdout
+
+
+def test_the_version_needs_no_command():
+    done = fettle("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, __version__)

@@ -71,7 +71,7 @@ def test_every_task_keeps_its_artifact(compiled):
     )
     assert outputs["quantize_int8_openvino_out"]["artifactType"]["schemaTitle"] == "system.Model"
     artifacts = compiled["root"]["dag"]["tasks"]["benchmark"]["inputs"]["artifacts"]
-    assert artifacts["exports_int8_openvino"]["taskOutputArtifact"] == {
+    assert artifacts["quantize_int8_openvino"]["taskOutputArtifact"] == {
         "producerTask": "quantize-and-validate-int8-openvino", "outputArtifactKey": "quantize_int8_openvino_out",
     }  # fmt: skip
 

@@ -6,6 +6,7 @@ import yaml
 from fettle.spec import load_spec
 from pipelines.cluster.platform import Platform
 from pipelines.cluster.submit import Data, compose
+from pipelines.graph import write
 
 PLATFORM = Platform(
     kfp="ml-pipeline:8888", image="registry.example/fettle/step:1", s3_endpoint="http://minio.ns.svc:9000",
@@ -20,8 +21,6 @@ TRAIN = (
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    from pipelines.graph import write
-
     file = tmp_path_factory.mktemp("pods") / "pipeline.yaml"
     _, pipeline = compose(load_spec(overrides=[TRAIN]), PLATFORM, Data("s3://fettle/data/x/images", "sha256:1"))
     write(pipeline, file)
@@ -87,6 +86,14 @@ def test_what_is_of_the_moment_is_not_cached(compiled):
     tasks = compiled[0]["root"]["dag"]["tasks"]
     uncached = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
     assert uncached == {"confirm-and-report"}
+
+
+def test_a_schedule_reads_the_images_anew(tmp_path):
+    _, pipeline = compose(load_spec(), PLATFORM, Data("s3://x/y", "sha256:1"), look_again=True)
+    write(pipeline, tmp_path / "pipeline.yaml")
+    tasks = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))["root"]["dag"]["tasks"]
+    assert not tasks["ingest"]["cachingOptions"].get("enableCache")
+    assert tasks["train"]["cachingOptions"]["enableCache"]
 
 
 def test_nothing_is_looked_up_on_the_net(compiled):

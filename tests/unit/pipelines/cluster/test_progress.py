@@ -3,13 +3,14 @@
 import io
 from datetime import UTC, datetime, timedelta
 
-from kfp_server_api import V2beta1PipelineTaskDetail
+import pytest
+from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run, V2beta1RuntimeStatus
 from kubernetes import client as k8s
 
 from pipelines.cluster.follow import tidy
 from pipelines.cluster.narrate import Teller
 from pipelines.cluster.overhead import overhead_table
-from pipelines.cluster.progress import Place, Step, place_of, steps
+from pipelines.cluster.progress import Place, Step, place_of, run_state, steps
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,6 +52,19 @@ def test_a_task_is_its_driver_and_itself():
         "later": "waiting",
     }
     assert steps(details, names)["make"].seconds == 30
+
+
+@pytest.mark.parametrize(
+    ("state", "history", "told"),
+    [
+        ("FAILED", ["RUNNING", "FAILED"], "FAILED"),
+        ("FAILED", ["CANCELING", "FAILED"], "CANCELED"),
+        (None, [], "PENDING"),
+    ],
+)
+def test_a_run_that_was_terminated_has_not_failed(state, history, told):
+    run = V2beta1Run(state=state, state_history=[V2beta1RuntimeStatus(state=each) for each in history])
+    assert run_state(run) == told
 
 
 def test_a_pod_tells_its_task():
