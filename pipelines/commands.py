@@ -53,8 +53,7 @@ def _run(given: "Spec", *, as_json: bool, verbose: bool) -> None:
     for name, reason in graph.skipped.items():
         typer.echo(f"Recipe {name} is left out: {reason}", err=True)
     runs = Path(given.runs)
-    pretrained = any(each.weights == "imagenet" for each in given.networks)
-    report = run_local(graph, name=given.name, runs=runs, pretrained=pretrained, verbose=verbose)
+    report = run_local(graph, name=given.name, runs=runs, pretrained=given.pretrained, verbose=verbose)
     if not show_run(report, runs, given, as_json=as_json):
         raise GateError("No candidate passed the gates, so nothing was promoted; the report says which gate and why.")
 

@@ -21,7 +21,7 @@ from fettle.steps.promote import PROMOTION
 from fettle.storage import open_store
 from pipelines.graph import build
 from pipelines.narrate import Narrator
-from pipelines.offline import OFFLINE
+from pipelines.offline import offline
 from pipelines.plan import Plan
 
 
@@ -70,7 +70,7 @@ def _environment(runs: Path, pretrained: bool) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(FETTLE_OBJECTS=str(runs / "objects"), FETTLE_WORK=str(runs / "work"), PYTHONUNBUFFERED="1")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    os.environ.update({key: value for key, value in OFFLINE.items() if key != "HF_HUB_OFFLINE" or not pretrained})
+    os.environ.update(offline(pretrained=pretrained))
     try:
         yield
     finally:

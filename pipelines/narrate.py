@@ -30,7 +30,7 @@ class Narrator(logging.Handler):
         self.stream, self.total, self.verbose = stream, total, verbose
         self.failure: str | None = None
         self._count, self._line, self._error, self._start = 0, "", "", 0.0
-        self._bold, self._dim, self._off = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colours(stream) else ("", "", "")
+        self._bold, self._dim, self._off = styles(stream)
 
     def __enter__(self) -> Self:
         self._stdout, sys.stdout = sys.stdout, self
@@ -89,7 +89,9 @@ class Narrator(logging.Handler):
         self.stream.flush()
 
 
-def colours(stream: TextIO) -> bool:
+def styles(stream: TextIO) -> tuple[str, str, str]:
+    """Return what makes text bold, dim, and plain again; nothing where that is not wanted."""
     import os
 
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+    wanted = stream.isatty() and not os.environ.get("NO_COLOR")
+    return ("\x1b[1m", "\x1b[2m", "\x1b[0m") if wanted else ("", "", "")

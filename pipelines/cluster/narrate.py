@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from pipelines.cluster.progress import ENDED, Step
-from pipelines.narrate import INDENT, colours
+from pipelines.narrate import INDENT, styles
 
 WORDS = {"cached": "from the cache", "failed": "failed"}
 
@@ -15,7 +15,7 @@ class Teller:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self._known: dict[str, str] = {}
-        self._bold, self._dim, self._off = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colours(stream) else ("", "", "")
+        self._bold, self._dim, self._off = styles(stream)
 
     def show(self, steps: Mapping[str, Step]) -> None:
         """Say which steps have started, and which have ended, since the last time."""

@@ -7,7 +7,7 @@ from kfp import dsl, kubernetes
 from fettle.spec import ClusterConfig, PodConfig
 from pipelines.cluster.platform import KEYS, Platform
 from pipelines.graph import Dress
-from pipelines.offline import OFFLINE
+from pipelines.offline import offline
 from pipelines.plan import Task
 
 # Steps that open the store by themselves; what else a step needs, Kubeflow brings.
@@ -29,9 +29,8 @@ def dresser(platform: Platform, config: ClusterConfig, *, pretrained: bool = Fal
 
     def dress(tasks: Sequence[Task], node: dsl.PipelineTask) -> None:
         node.set_container_image(platform.image)
-        for name, value in OFFLINE.items():
-            if not (pretrained and name == "HF_HUB_OFFLINE"):
-                node.set_env_variable(name, value)
+        for name, value in offline(pretrained=pretrained).items():
+            node.set_env_variable(name, value)
         steps = {task.step for task in tasks}
         if steps & STORE_STEPS:
             _open_store(node, platform)

@@ -85,7 +85,6 @@ def compose(spec: Spec, platform: Platform, data: Data, *, look_again: bool = Fa
     """
     given = at_home(spec, platform, data)
     graph = plan(given, content=data.content)
-    pretrained = any(each.weights == "imagenet" for each in given.networks)
     groups = group(graph, sharer(given.cluster))
-    dress = dresser(platform, given.cluster, pretrained=pretrained, look_again=look_again)
+    dress = dresser(platform, given.cluster, pretrained=given.pretrained, look_again=look_again)
     return graph, build(graph, name=given.name, groups=groups, dress=dress)

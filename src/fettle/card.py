@@ -185,7 +185,9 @@ def read_card(path: Path) -> Card:
 def set_seconds(path: Path, seconds: float) -> None:
     """Note how long the making of an artifact took in all; its digest is of what it is, and stays."""
     values = {**vars(read_card(path)), "seconds": round(seconds, 3)}
-    (path / CARD).write_text(json.dumps(values, indent=1, sort_keys=True, default=str) + "\n")
+    fresh = path / f".{CARD}.partial"
+    fresh.write_text(json.dumps(values, indent=1, sort_keys=True, default=str) + "\n")
+    fresh.replace(path / CARD)
 
 
 def digest_file(path: Path) -> str:

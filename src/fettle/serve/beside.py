@@ -1,6 +1,5 @@
 """``fettle keep``: beside a Triton that somebody else starts, as in a pod, keep it at what is promoted."""
 
-import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -10,9 +9,8 @@ from fettle.serve.control import Control
 from fettle.serve.health import Health
 from fettle.serve.keep import stop_signal
 from fettle.serve.keeper import Keeper
+from fettle.serve.once import Once
 from fettle.storage import Store, open_store
-
-log = logging.getLogger("fettle")
 
 
 def keep_beside(
@@ -45,13 +43,11 @@ def keep_beside(
         if store is None:
             return
         keeper = Keeper(Control(endpoint, store, token=token), store)
-        told = ""
+        trouble = Once()
         while True:
             problem = _look(keeper)
             health.tell(keeper, well=not problem)
-            if problem and problem != told:
-                log.warning("%s", problem)
-            told = problem
+            trouble.warn(problem)
             if stop.wait(every):
                 return
 
@@ -69,14 +65,12 @@ def _await_store(
     repository: str, environ: Mapping[str, str], health: Health, stop: threading.Event, every: float
 ) -> Store | None:
     """Return the store as soon as it can be opened, ``None`` if the end comes first."""
-    told = ""
+    trouble = Once()
     while True:
         try:
             return open_store(repository, environ=environ)
         except FettleError as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("%s", error)
+            trouble.warn(str(error))
         health.turn()
         if stop.wait(every):
             return None

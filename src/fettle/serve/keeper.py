@@ -7,6 +7,7 @@ from typing import Protocol
 
 from fettle.errors import FettleError, ServeError
 from fettle.publish.repository import CONFIG, Live, models, read_live
+from fettle.serve.once import Once
 from fettle.storage import Store
 
 log = logging.getLogger("fettle")
@@ -35,7 +36,7 @@ class Keeper:
         self._triton, self._store, self._only = triton, store, only
         self._tags: dict[str, str] = {}
         self._failed: dict[str, tuple[str, float]] = {}
-        self._told = ""
+        self._trouble = Once()
         self._known = False
         self.promoted: dict[str, int] = {}
         self.versions: dict[str, str] = {}
@@ -74,7 +75,7 @@ class Keeper:
                 self._follow(name)
             self._known = True
         except FettleError as error:
-            self._tell(error)
+            self._trouble.warn(str(error))
         for name in tuple(self.versions):
             self._revive(name)
 
@@ -90,7 +91,7 @@ class Keeper:
         except FettleError as error:
             self._failed[name] = (live.tag, time.monotonic())
             self._triton.check()
-            self._tell(error)
+            self._trouble.warn(str(error))
 
     def _is_served(self, name: str, live: Live) -> bool:
         """Tell whether what is live was loaded, and answered.
@@ -115,9 +116,3 @@ class Keeper:
             log.warning("%s It is loaded again.", error)
             del self.versions[name]
             self.versions[name] = self._triton.reload(name)
-
-    def _tell(self, error: FettleError) -> None:
-        """Say what is wrong, but not at every look."""
-        if str(error) != self._told:
-            self._told = str(error)
-            log.warning("%s", error)

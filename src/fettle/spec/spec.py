@@ -60,6 +60,11 @@ class Spec(Section):
         """All that are trained."""
         return self.model, *(member.model for member in self.members.values())
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether a network starts from weights that have to be downloaded."""
+        return any(network.weights == "imagenet" for network in self.networks)
+
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_family(cls, values: Any) -> Any:
