@@ -45,8 +45,9 @@ class Policy:
 
     @property
     def used(self) -> float:
-        """Share of the budget that is spent."""
-        return 1 - self.left / self.ground.budget.seconds
+        """Share of the budget that is spent; trials begin until :data:`EXPLORE`, by the clock or by their number."""
+        spent = 1 - self.left / self.ground.budget.seconds
+        return max(spent, EXPLORE) if self._are_enough(self.notebook.trials()) else spent
 
     def promising(self, free: Sequence[Trial]) -> Trial | None:
         """Return the one of ``free`` that should be trained further, if it is time to.
@@ -70,6 +71,8 @@ class Policy:
 
     def may_begin(self, trials: Sequence[Trial], epoch_seconds: float) -> bool:
         """Return whether there is time for a new trial; late ones need time to be trained in full as well."""
+        if self._are_enough(trials):
+            return False
         costs = [trial.rungs[0].seconds for trial in trials if trial.rungs]
         needed = (median(costs) if costs else epoch_seconds) + self.ground.overhead
         return self.left > (needed if self.used < EXPLORE else 3 * needed)
@@ -118,6 +121,9 @@ class Policy:
         if self.config.latency_ms is None:
             return share + DEAR * max(drop - self.max_drop - SLACK[0], 0.0)
         return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
+
+    def _are_enough(self, trials: Sequence[Trial]) -> bool:
+        return self.config.trials is not None and sum(bool(trial.rungs) for trial in trials) >= self.config.trials
 
     @property
     def _full(self) -> list[Trial]:

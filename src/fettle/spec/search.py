@@ -17,6 +17,8 @@ class SearchConfig(Section):
 
     minutes: float = Field(30.0, gt=0)
     """Budget, over all calls: a search that was stopped goes on with what is left."""
+    trials: int | None = Field(None, ge=1)
+    """Begin no more than so many trainings of smaller networks, even if time is left; by default the time decides."""
     candidates: int = Field(4, ge=1, le=12)
     """How many exports it ends with."""
     max_drop: float | None = Field(None, ge=0, lt=1)

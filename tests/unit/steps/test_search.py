@@ -29,7 +29,7 @@ TRAIN = TrainConfig.model_validate(
     {"preset": "plain", "epochs": 4, "batch_size": 16, "augment": [], "precision": "float32", "workers": 0}
 )
 # Float alone: NNCF takes seconds to import, and it has tests of its own.
-CONFIG = SearchConfig(minutes=1.2, candidates=2, max_drop=0.3, precisions=["float32"], width_steps=[8])
+CONFIG = SearchConfig(minutes=20, trials=2, candidates=2, max_drop=0.3, precisions=["float32"], width_steps=[8])
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_a_trial_whose_worker_died_is_taken_over(
     (folder / f"trial-{number}").mkdir()
     (folder / f"trial-{number}" / TRIAL).write_text(json.dumps({"number": number, "shape": shape, "rungs": []}))
     (folder / f"trial-{number}" / "worker").write_text("12345-gone")
-    told = read(run(trained, castings_dataset, tmp_path / "out", tmp_path / "work" / "step", minutes=1.5))
+    told = read(run(trained, castings_dataset, tmp_path / "out", tmp_path / "work" / "step"))
     (taken,) = (trial for trial in told["trials"] if trial["number"] == number)
     assert taken["rungs"] or taken["left"]
 
