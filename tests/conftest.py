@@ -1,5 +1,6 @@
 """Tiers: a test belongs to the folder that it lies in; fixtures that several tiers share."""
 
+import functools
 import itertools
 import json
 import os
@@ -7,8 +8,9 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,18 +23,34 @@ from fettle.export.ensemble import Member, combine
 from fettle.export.manifest import Export, Tensor, open_export
 from fettle.storage import Store, open_store
 
+from . import schemas
+
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "fettle-test", "AWS_SECRET_ACCESS_KEY": "fettle-test-secret"}
+Conform = Callable[[Iterable[Mapping[str, Any]]], subprocess.CompletedProcess[str]]
 
 
 def find_minio() -> str | None:
-    places = [os.environ.get("MINIO"), shutil.which("minio"), Path.home() / "go/bin/minio"]
-    return next((str(place) for place in places if place and os.access(place, os.X_OK)), None)
+    return os.environ.get("MINIO") or find_program("minio")
+
+
+def find_program(name: str) -> str | None:
+    """Return where a program is: on PATH, or where ``go install`` puts it."""
+    return shutil.which(name) or shutil.which(name, path=str(Path.home() / "go/bin"))
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def conform(tmp_path_factory: pytest.TempPathFactory) -> Conform:
+    """Return a function that has kubeconform check objects against the schemas of Kubernetes and of what extends it."""
+    kubeconform = find_program("kubeconform")
+    if kubeconform is None:
+        pytest.skip("kubeconform is not on PATH, nor in ~/go/bin")
+    return functools.partial(schemas.conform, kubeconform, schemas.write_schemas(tmp_path_factory.mktemp("schemas")))
 
 
 @pytest.fixture(scope="session")

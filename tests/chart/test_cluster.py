@@ -4,47 +4,14 @@ import base64
 import json
 import subprocess
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 import yaml
 
-from .rendering import CHART, KUBERNETES, Chart, Object, find, named
-from .schemas import write_schemas
+from .rendering import CHART, KUBERNETES, Chart, named
 
-OPERATOR = "ServiceMonitor,PrometheusRule"  # of the Prometheus operator, which the cluster need not have
 PASSWORDS = {"fettle-s3": "AWS_SECRET_ACCESS_KEY", "fettle-database": "password", "fettle-triton": "token"}
-
-
-@pytest.fixture(scope="module")
-def schemas(kubectl: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_schemas(kubectl, tmp_path_factory.mktemp("schemas"))
-
-
-def conform(schemas: str, text: str) -> subprocess.CompletedProcess[str]:
-    command = [find("kubeconform"), "-strict", "-summary", f"-schema-location={schemas}", f"-skip={OPERATOR}"]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-
-
-def test_objects_conform(schemas: str, objects: Sequence[Object]) -> None:
-    done = conform(schemas, yaml.safe_dump_all(objects))
-    assert done.returncode == 0, done.stdout
-    assert f"{len(objects)} resources" in done.stdout
-
-
-def test_resource_definitions_conform(schemas: str) -> None:
-    files = sorted((CHART / "crds").glob("*.yaml"))
-    done = conform(schemas, "\n---\n".join(file.read_text() for file in files))
-    assert done.returncode == 0, done.stdout
-    assert "9 resources" in done.stdout
-
-
-def test_conforming_means_something(schemas: str, chart: Chart) -> None:
-    wrong = named(chart.render("cpu"), "Service", "fettle-triton")
-    wrong["spec"]["sessionAffinty"] = "None"
-    done = conform(schemas, yaml.safe_dump(wrong))
-    assert done.returncode == 1
-    assert "sessionAffinty" in done.stdout
 
 
 @pytest.fixture(scope="module")
