@@ -10,7 +10,7 @@ from kfp import compiler, dsl
 from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.pipeline_channel import PipelineArtifactChannel
 
-from components.base import Part, chain, component, identifier, input_name, output_name
+from components.base import Part, component, identifier, variable
 from pipelines.groups import Group
 from pipelines.plan import Plan, Task
 
@@ -48,37 +48,7 @@ def write(pipeline: BaseComponent, file: Path) -> None:
 
 
 def _node(group: Group, made: Made) -> tuple[dsl.PipelineTask, Made]:
-    if len(group.tasks) == 1 and not _takes_twice(group.tasks[0]):
-        task = group.tasks[0]
-        node = _component(task)(**_arguments(task, made))
-        return node, {task.name: node.outputs["out"]}
-    node = _chain(group)(**_chain_arguments(group, made))
-    return node, {task.name: node.outputs[output_name(task.name, "out")] for task in group.tasks}
-
-
-def _takes_twice(task: Task) -> bool:
-    """Tell whether an artifact is two inputs of a task: ML Metadata refuses that, a chain takes each artifact once."""
-    given = [[each] if isinstance(each, str) else list(each.values()) for each in task.inputs.values()]
-    return len(task.sources) < sum(map(len, given))
-
-
-def _component(task: Task) -> BaseComponent:
-    many = {role: list(names) for role, names in task.inputs.items() if isinstance(names, Mapping)}
-    return component(_body(task), name=task.name, many=many)
-
-
-def _arguments(task: Task, made: Made) -> dict[str, Any]:
-    arguments = _settings(task)
-    for role, source in task.inputs.items():
-        if isinstance(source, Mapping):
-            arguments |= {input_name(role, name): made[each] for name, each in source.items()}
-        else:
-            arguments[role] = made[source]
-    return arguments
-
-
-def _chain(group: Group) -> BaseComponent:
-    inside = {task.name: output_name(task.name, "out") for task in group.tasks}
+    inside = {task.name: variable(task.name, "out") for task in group.tasks}
     held = {name: identifier(name) for name in group.sources} | inside
     parts = [
         Part(
@@ -89,14 +59,11 @@ def _chain(group: Group) -> BaseComponent:
         )
         for task in group.tasks
     ]
-    return chain(parts, name=group.name, inputs=[identifier(name) for name in group.sources])
-
-
-def _chain_arguments(group: Group, made: Made) -> dict[str, Any]:
     arguments: dict[str, Any] = {identifier(name): made[name] for name in group.sources}
     for task in group.tasks:
-        arguments |= {output_name(task.name, name): value for name, value in _settings(task).items()}
-    return arguments
+        arguments |= {variable(task.name, name): value for name, value in _settings(task).items()}
+    node = component(parts, name=group.name, inputs=[identifier(name) for name in group.sources])(**arguments)
+    return node, {name: node.outputs[output] for name, output in inside.items()}
 
 
 def _held(source: str | Mapping[str, str], held: Mapping[str, str]) -> str | dict[str, str]:

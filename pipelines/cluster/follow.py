@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ from pipelines.local import RunError
 POLL = 5.0  # seconds
 PATIENCE = 30.0  # seconds that a pod may be stuck for a reason that nothing changes
 LOST = 120.0  # seconds without an answer of the server, after which following ends
+TOLD = "· "  # how a line begins that a step means for the reader
+OVER = "~"  # later than any time
 TAIL = 15  # lines of a failed step's log that are shown
 # What Kubeflow's launcher and Argo write into a step's log.
 PLUMBING = re.compile(r"^([IWEF]\d{4} |time=\S+ level=|Error: exit status|\[KFP Executor )")
@@ -35,21 +37,24 @@ class Follower:
         run_id: The run.
         teller: Says what happens.
         kube: Where its pods are, which know the reasons.
+        cached: Tasks that must come from the cache: a run in which one does not is ended.
     """
 
     service: Service
     run_id: str
     teller: Teller
     kube: Kube
+    cached: Container[str] = ()
     _stuck: dict[str, float] = field(default_factory=dict)  # pod -> since when
     _told: set[str] = field(default_factory=set)  # pods whose trouble is said
     _names: tuple[str, ...] = ()
+    _heard: dict[str, str] = field(default_factory=dict)  # pod -> time of the last of its lines
 
     def follow(self) -> Mapping[str, Step]:
         """Return the steps of the run once it has succeeded.
 
         Raises:
-            RunError: If a step failed, or cannot start; the text says which, and why.
+            RunError: If a step failed, or cannot start; the text says which, and why. If the run was deleted.
             HardwareError: If a step fits on no node.
             ClusterError: If the server has not answered for minutes.
         """
@@ -57,10 +62,13 @@ class Follower:
         found: Mapping[str, Step] = {}
         while state not in RUN_ENDED:
             state, found = self._look()
-            self.teller.show(found)
             pods = self._pods()
+            self._listen(pods)
+            self.teller.show(found)
             self._check(pods)
             if state not in RUN_ENDED:
+                if not pods and not self.kube.has_workflow(self._selector):  # its pods go with it
+                    raise RunError(f"Run {self.run_id} was deleted before its end: nothing works on it any more.")
                 time.sleep(POLL)
         if state != "SUCCEEDED":
             raise self._failure(state, found, self._pods())
@@ -73,12 +81,37 @@ class Follower:
         return run_state(run), steps(details, self._names)
 
     def _pods(self) -> list[V1Pod]:
-        return _again(lambda: self.kube.pods(f"pipeline/runid={self.run_id}"), self.teller)
+        return _again(lambda: self.kube.pods(self._selector), self.teller)
+
+    @property
+    def _selector(self) -> str:
+        return f"pipeline/runid={self.run_id}"
+
+    def _listen(self, pods: Sequence[V1Pod]) -> None:
+        """Say what the steps mean for the reader, each line once."""
+        for pod in pods:
+            name, place = pod.metadata.name, place_of(pod)
+            if place is None or place.driver or self._heard.get(name) == OVER or pod.status.phase == "Pending":
+                continue
+            for line in self.kube.log(name, lines=200, timestamps=True):
+                at, _, text = line.partition(" ")
+                if (at := at.removesuffix("Z")) > self._heard.get(name, ""):
+                    self._heard[name] = at
+                    if text.startswith(TOLD):
+                        self.teller.say(place.task, text.removeprefix(TOLD))
+            if pod.status.phase != "Running":
+                self._heard[name] = OVER
 
     def _check(self, pods: Sequence[V1Pod]) -> None:
         """Say what keeps pods from starting, and end a run that waits for what will not come."""
         for pod in pods:
             name, place = pod.metadata.name, place_of(pod)
+            if place and not place.driver and place.task in self.cached:
+                self.service.terminate(self.run_id)
+                raise RunError(
+                    f"Step {place.task} would be done again: Kubeflow's cache has its result no more. Nothing was "
+                    "promoted, the run was terminated; submit the spec again and approve what comes of it."
+                )
             if wait := waits(pod):
                 self._wait(name, place.task if place else "the run's first pod", wait)
             elif place and place.attempt and name not in self._told:

@@ -10,7 +10,7 @@ from typing import Any
 
 import urllib3
 from kubernetes import config
-from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api, V1Pod, V1Service
+from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api, CustomObjectsApi, V1Pod, V1Service
 
 from fettle.errors import FettleError
 
@@ -72,11 +72,28 @@ class Kube:
             return [str(event.reason) for event in found.items]
         return []
 
-    def log(self, pod: str, *, lines: int) -> list[str]:
-        """Return the last lines that a pod's main container said; nothing where they are lost."""
+    def has_workflow(self, selector: str) -> bool:
+        """Tell whether Argo knows a workflow with these labels, as far as one may ask."""
+        with contextlib.suppress(ApiException, urllib3.exceptions.HTTPError):
+            found = CustomObjectsApi(self.api).list_namespaced_custom_object(
+                "argoproj.io", "v1alpha1", self.namespace, "workflows", label_selector=selector,
+                _request_timeout=TIMEOUT,
+            )  # fmt: skip
+            return bool(found["items"])
+        return True
+
+    def log(self, pod: str, *, lines: int, timestamps: bool = False) -> list[str]:
+        """Return the last lines that a pod's main container said; nothing where they are lost.
+
+        Args:
+            pod: Its name.
+            lines: How many at most.
+            timestamps: Put the time before each line.
+        """
         with contextlib.suppress(ApiException, urllib3.exceptions.HTTPError):
             answer = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container="main", tail_lines=lines, _request_timeout=TIMEOUT,
+                pod, self.namespace, container="main", tail_lines=lines, timestamps=timestamps,
+                _request_timeout=TIMEOUT,
                 _preload_content=False,  # else the client takes a log that is JSON for an object
             )  # fmt: skip
             return str(answer.data.decode(errors="replace")).splitlines()
