@@ -110,7 +110,7 @@ def test_a_trial_whose_worker_died_is_taken_over(
     trained: Path, castings_dataset: Path, work: Path, made: Artifact, tmp_path: Path
 ) -> None:
     shutil.copytree(work.parent, tmp_path / "work")
-    (folder,) = (tmp_path / "work").glob("search-*")
+    (folder,) = (tmp_path / "work").glob("search-*")  # the fixture's, since this test comes before the others
     number = max(trial["number"] for trial in read(made)["trials"]) + 1
     study = optuna.load_study(
         study_name="fettle",
@@ -129,30 +129,37 @@ def test_a_trial_whose_worker_died_is_taken_over(
     assert taken["rungs"] or taken["left"]
 
 
-def test_a_latency_out_of_reach_names_the_nearest(trained: Path, castings_dataset: Path, tmp_path: Path) -> None:
-    made = run(trained, castings_dataset, tmp_path / "search", tmp_path / "w" / "x", minutes=0.01, latency_ms=1e-4)
-    told = read(made)
+# Searches with other seeds are others, beside the first one: what is known of the machine, they share.
+
+
+def test_a_latency_out_of_reach_names_the_nearest(
+    made: Artifact, trained: Path, castings_dataset: Path, work: Path, tmp_path: Path
+) -> None:
+    out_of_reach = run(trained, castings_dataset, tmp_path / "search", work, seed=1, minutes=0.001, latency_ms=1e-4)
+    told = read(out_of_reach)
     assert not told["trials"], "there was no time for one"
     assert "`search.latency_ms` 0.0001 is out of reach" in told["sentence"]
     assert "costs" in told["sentence"]
 
 
 def test_a_budget_too_short_for_a_trial_leaves_the_whole_network(
-    trained: Path, castings_dataset: Path, tmp_path: Path
+    made: Artifact, trained: Path, castings_dataset: Path, work: Path, tmp_path: Path
 ) -> None:
-    told = read(run(trained, castings_dataset, tmp_path / "search", tmp_path / "w" / "x", minutes=0.01))
+    told = read(run(trained, castings_dataset, tmp_path / "search", work, seed=2, minutes=0.001))
     assert {each["owner"] for each in told["front"]} == {"whole"}
     assert "the whole network stays" in told["sentence"]
 
 
-def test_the_folder_of_another_search_is_not_trusted(trained: Path, castings_dataset: Path, tmp_path: Path) -> None:
-    work = tmp_path / "w" / "x"
-    run(trained, castings_dataset, tmp_path / "search", work, minutes=0.01)
-    (folder,) = (tmp_path / "w").glob("search-*")
+def test_the_folder_of_another_search_is_not_trusted(
+    made: Artifact, trained: Path, castings_dataset: Path, work: Path, tmp_path: Path
+) -> None:
+    known = set(work.parent.glob("search-*"))
+    run(trained, castings_dataset, tmp_path / "search", work, seed=3, minutes=0.001)
+    (folder,) = set(work.parent.glob("search-*")) - known
     noted = json.loads((folder / "search.json").read_text())
     (folder / "search.json").write_text(json.dumps({**noted, "machine": "another"}))
     with pytest.raises(OptimizeError, match="holds a search with another machine"):
-        run(trained, castings_dataset, tmp_path / "again", work, minutes=0.01)
+        run(trained, castings_dataset, tmp_path / "again", work, seed=3, minutes=0.001)
     assert not (tmp_path / "again").exists()
 
 
