@@ -81,9 +81,8 @@ def survey(
     known = _Known(notebook)
     model, architecture = subject.model, subject.architecture
     forms = possible_forms(runtimes, config.precisions, passport())
-    whole = tuple(
-        map(Standing.from_json, known.get(WHOLE, lambda: _stand(subject, forms, notebook.exports(WHOLE), track)))
-    )
+    stood = known.get(WHOLE, lambda: _stand(subject, config, forms, notebook.exports(WHOLE), track))
+    whole = tuple(map(Standing.from_json, stood))
     overhead = notebook.spent().get(WHOLE, 0.0) / len(whole)
     reference = max(standing.score for standing in whole)
     floor = reference - (config.max_drop or 0.0)
@@ -130,9 +129,12 @@ class _Known:
         return noted  # type: ignore[no-any-return]
 
 
-def _stand(subject: Subject, forms: Sequence[Form], folder: Path, track: Track) -> list[dict[str, Any]]:
+def _stand(
+    subject: Subject, config: SearchConfig, forms: Sequence[Form], folder: Path, track: Track
+) -> list[dict[str, Any]]:
     exported = track.export(subject.model, subject.architecture)
-    return [standing.to_json() for standing in stand(track, exported, forms, subject=subject, folder=folder)]
+    standings = stand(track, exported, forms, subject=subject, folder=folder, max_drop=config.max_drop or 0.0)
+    return [standing.to_json() for standing in standings]
 
 
 def _best_form(whole: Sequence[Standing], floor: float) -> Form:

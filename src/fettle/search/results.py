@@ -56,7 +56,7 @@ def _trial(trial: Trial, found: Found) -> dict[str, Any]:
 
 
 def _standing(standing: Standing, owner: str) -> dict[str, Any]:
-    return {"owner": owner, "form": str(standing.form), "ms": standing.ms, "score": standing.score}
+    return {"owner": owner, **standing.to_json(), "form": str(standing.form)}
 
 
 def _sentence(found: Found, chosen: Sequence[Choice], config: SearchConfig, whole: Standing) -> str:

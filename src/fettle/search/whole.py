@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 import numpy as np
 
 from fettle.errors import OptimizeError
+from fettle.evaluate import words
 from fettle.evaluate.latency import interleave
 from fettle.evaluate.score import score
 from fettle.export import Export
+from fettle.export.manifest import read_manifest
+from fettle.optimize.calibration import calibration_subset
 from fettle.optimize.quantization import quantize
+from fettle.optimize.recovery import quantize_within
 from fettle.search.forms import Form
 from fettle.search.subject import Subject
 from fettle.search.track import ROUNDS, Track
@@ -31,21 +36,32 @@ class Standing:
         form: Runtime and precision.
         ms: Latency at batch 1, the median.
         score: The headline score on val, of the exported file in its runtime.
+        kept: Layers that stayed in float, since they suffer most.
     """
 
     form: Form
     ms: float
     score: float
+    kept: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "Standing":
-        return cls(Form(**raw["form"]), raw["ms"], raw["score"])
+        return cls(**{**raw, "form": Form(**raw["form"])})
 
 
-def stand(track: Track, exported: Export, forms: Sequence[Form], *, subject: Subject, folder: Path) -> list[Standing]:
+def stand(
+    track: Track,
+    exported: Export,
+    forms: Sequence[Form],
+    *,
+    subject: Subject,
+    folder: Path,
+    max_drop: float,
+    reference: float | None = None,
+) -> list[Standing]:
     """Bring an export into all forms, score each on val, and time them interleaved.
 
     Args:
@@ -54,35 +70,85 @@ def stand(track: Track, exported: Export, forms: Sequence[Form], *, subject: Sub
         forms: What is tried; one that the network cannot be brought to is left out, and the log says why.
         subject: Whose images calibrate and score it.
         folder: Where each form's files and manifest are written, under its name.
+        max_drop: What a form may lose: one in INT8 that loses more gets its most sensitive layers back.
+        reference: Of which score; by default the best of the forms'.
 
     Returns:
         What is known of each, the fastest first.
     """
-    made: dict[Form, tuple[Export, float]] = {}
-    for form in forms:
-        place = folder / str(form)
-        place.mkdir(parents=True, exist_ok=True)
-        config = QuantizeConfig(precision=form.precision)
-        try:
-            export = quantize(exported, place, subject.calibration, config=config, runtime=form.runtime)
-            made[form] = export, score(export, subject.val, form.runtime)
-        except OptimizeError as error:
-            log.warning("%s is left out: %s", form, error)
+    made = {form: each for form in forms if (each := _bring(exported, form, subject, folder)) is not None}
+    scores = [each.score for each in made.values()]
+    floor = (max(scores, default=0.0) if reference is None else reference) - max_drop
+    for form in (form for form in forms if form.precision == "int8"):
+        if form in made and made[form].score >= floor:
             continue
-        export.save()
+        if mixed := _mix(exported, form, subject, folder, max_drop):
+            made[form] = max(made.get(form, mixed), mixed, key=lambda each: each.score)
+    for form in set(forms) - set(made):
+        log.warning("%s is left out", form)
     if not made:
         raise OptimizeError("The network can be brought to none of the forms that are to be searched.")
+    for form, each in made.items():
+        _settle(each.export, folder / str(form))
     with contextlib.ExitStack() as stack:
         engines = {
-            str(form): stack.enter_context(track.start(str(form), export, form.runtime))
-            for form, (export, _) in made.items()
+            str(form): stack.enter_context(track.start(str(form), read_manifest(folder / str(form)), form.runtime))
+            for form in made
         }
         samples = interleave(engines, batches=(1,), rounds=ROUNDS)
     standings = [
-        Standing(form, float(np.median(np.concatenate(samples[str(form)][1]))) * 1e3, reached)
-        for form, (_, reached) in made.items()
+        Standing(form, float(np.median(np.concatenate(samples[str(form)][1]))) * 1e3, each.score, each.kept)
+        for form, each in made.items()
     ]
     return sorted(standings, key=lambda standing: standing.ms)
+
+
+@dataclass(frozen=True)
+class _Made:
+    export: Export
+    score: float
+    kept: int = 0
+
+
+def _bring(exported: Export, form: Form, subject: Subject, folder: Path) -> _Made | None:
+    place = _fresh(folder / f".{form}")
+    config = QuantizeConfig(precision=form.precision)
+    try:
+        export = quantize(exported, place, subject.calibration, config=config, runtime=form.runtime)
+        return _Made(export, score(export, subject.val, form.runtime))
+    except OptimizeError as error:
+        log.warning("%s: %s", form, error)
+        return None
+
+
+def _mix(exported: Export, form: Form, subject: Subject, folder: Path, max_drop: float) -> _Made | None:
+    """Leave the fewest layers in float with which calib keeps its score; val stays for judging."""
+    place, subset = _fresh(folder / f".{form}-mixed"), calibration_subset(subject.data)
+    config = QuantizeConfig(precision=form.precision, max_drop=max_drop)
+    try:
+        found = quantize_within(
+            exported, place, subject.calibration, config=config, runtime=form.runtime,
+            score=lambda export: score(export, subset, form.runtime),
+        )  # fmt: skip
+    except OptimizeError as error:
+        log.warning("%s: %s", form, error)
+        return None
+    made = _Made(found.export, score(found.export, subject.val, form.runtime), len(found.kept))
+    log.info("%s with %d layers in float: %s", form, made.kept, words.percent(made.score))
+    return made
+
+
+def _fresh(place: Path) -> Path:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    return place
+
+
+def _settle(export: Export, place: Path) -> None:
+    """Put the files of an export, and its manifest, where they stay."""
+    export.save()
+    shutil.rmtree(place, ignore_errors=True)
+    export.path.rename(place)
 
 
 def read_standings(notebook: Notebook) -> dict[str, tuple[Standing, ...]]:

@@ -227,6 +227,8 @@ class Worker:
                 forms,
                 subject=self.subject,
                 folder=self.notebook.exports(str(trial.number)),
+                max_drop=self.policy.max_drop,
+                reference=self.ground.reference,
             )
         except OptimizeError as error:
             return self._give_up(trial, str(error))
