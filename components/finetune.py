@@ -15,12 +15,10 @@ def finetune(
     """Fit the pruned network; with ``config.distil`` the parent's logits count as well."""
     from pathlib import Path
 
-    from fettle.steps import run
+    from components.trainjob import run
 
-    teacher = parent.path if parent else None
-    out.path, out.metadata, found = run(
-        "finetune", out.path, model=model.path, dataset=dataset.path, parent=teacher, config=config, train=train
-    )
+    inputs = {"model": model, "dataset": dataset, "parent": parent}
+    out.path, out.metadata, found = run("finetune", out.path, inputs, config=config, train=train)
     for name, value in found["best"].items():
         metrics.log_metric(name, value)
     Path(metrics.path).touch()  # the local cache wants a file behind every output

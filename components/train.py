@@ -16,14 +16,12 @@ def train(
     """Fit the network on the train split, with the best values of a study if there is one."""
     from pathlib import Path
 
-    from fettle.steps import run
+    from components.trainjob import run
 
     out.path, out.metadata, found = run(
         "train",
         out.path,
-        dataset=dataset.path,
-        study=study.path if study else None,
-        teacher=teacher.path if teacher else None,
+        {"dataset": dataset, "study": study, "teacher": teacher},
         distil=distil or None,
         model=model,
         train=train,

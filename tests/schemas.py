@@ -16,7 +16,7 @@ KIND = "x-kubernetes-group-version-kind"
 KUBERNETES = "k8s.io/kubernetes@v1.34.10"
 # Modules, and where their resource definitions lie.
 DEFINITIONS = {
-    "github.com/kubeflow/trainer/v2@v2.1.0": ("manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml",),
+    "github.com/kubeflow/trainer/v2@v2.3.0": ("manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml",),
     "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
         "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
         "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",

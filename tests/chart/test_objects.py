@@ -104,6 +104,18 @@ def test_store_and_database_are_for_their_users(chart: Chart) -> None:
         assert {peer["app.kubernetes.io/component"] for peer in peers if peer} == users
 
 
+def test_the_machines_of_trainjobs_reach_the_store_alone(chart: Chart) -> None:
+    def reached(**values: object) -> set[str]:
+        return {
+            found["metadata"]["name"]
+            for found in chart.render("gpu", **values)
+            if found["kind"] == "NetworkPolicy" and "jobset.sigs.k8s.io/jobset-name" in str(found["spec"])
+        }
+
+    assert reached(pipelines__trainJobs=True) == {"fettle-minio"}
+    assert not reached(pipelines__trainJobs=False)
+
+
 def references(value: object) -> Iterator[tuple[str, str, str]]:
     """Yield kind, name and key of every Secret and ConfigMap that is named below."""
     kinds = {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap", "configMap": "ConfigMap"}

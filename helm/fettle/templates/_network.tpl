@@ -1,6 +1,7 @@
 {{/*
 A NetworkPolicy: only these users reach these ports of a part. A dict:
-  root, part, ports, users (components of this release), workflows (also the steps of pipelines), peers (further ones)
+  root, part, ports, users (components of this release), workflows (also the steps of pipelines), machines (also those
+  of TrainJobs), peers (further ones)
 */}}
 {{- define "fettle.networkPolicy" -}}
 {{- $root := .root -}}
@@ -28,6 +29,11 @@ spec:
         - podSelector:
             matchExpressions:
               - {key: workflows.argoproj.io/workflow, operator: Exists}
+        {{- end }}
+        {{- if .machines }}
+        - podSelector:
+            matchExpressions:
+              - {key: jobset.sigs.k8s.io/jobset-name, operator: Exists}
         {{- end }}
         {{- with .peers }}
         {{- toYaml . | nindent 8 }}

@@ -20,6 +20,7 @@ from fettle.optimize.channels import Batches
 from fettle.search.trials import Rung
 from fettle.spec import DistilConfig, TrainConfig
 from fettle.spec.recipes import DISTILLED
+from fettle.train.team import alone
 from fettle.train.trainers import find_trainer
 
 BLOCK_IMAGES = 64  # that blocks are ranked on
@@ -94,7 +95,7 @@ class Subject:
         taught: dict[str, Any] = {}
         if architecture.task in DISTILLED and self.distil is not None:
             taught = {"teacher": self.teacher or self.model, "distil": self.distil}
-        config = self.train.model_copy(update=dict(changes))
+        config = alone(self.train).model_copy(update=dict(changes))
         result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
         # The last epoch's: the best one of many is the luckiest too.
         last, seconds = result.history[-1], time.monotonic() - started

@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 from fettle.spec.base import Section
 
 StepName = Literal[
-    "ingest", "tune", "train", "prune", "finetune", "search", "pick", "export", "quantize", "tensorrt", "validate",
-    "vote", "benchmark", "select", "promote", "confirm", "report",
+    "ingest", "tune", "gather", "train", "prune", "finetune", "search", "pick", "export", "quantize", "tensorrt",
+    "validate", "vote", "benchmark", "select", "promote", "confirm", "report",
 ]  # fmt: skip
+SHARED_STEPS = ("train", "finetune")  # whose processes share every batch
 QUANTITY = r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti)$"
 
 
@@ -41,8 +42,11 @@ class PodConfig(Section):
     """Memory that is reserved, such as ``4Gi``."""
     memory_limit: str | None = Field(None, pattern=QUANTITY)
     """Memory at which the step is ended; by default that of the node."""
+    nodes: int = Field(1, ge=1)
+    """Machines that train together, each with what is said here: a ``TrainJob`` of Kubeflow's Trainer; for ``train``
+    and ``finetune`` alone."""
     gpu: int = Field(0, ge=0)
-    """Devices."""
+    """Devices. In ``train`` and ``finetune`` each has a process of its own, and they share every batch."""
     gpu_resource: str = Field("nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
     """Their kind, such as ``nvidia.com/gpu`` or, of a part of one, ``nvidia.com/mig-1g.10gb``."""
     node_selector: dict[str, str] = {}
@@ -65,9 +69,20 @@ class ClusterConfig(Section):
     steps: dict[StepName, PodConfig] = {}
     """Of single steps, such as ``{train: {gpu: 1, memory: 8Gi}}``; what is not said is as in ``defaults``."""
 
+    training_runtime: str = "torch-distributed"
+    """``ClusterTrainingRuntime`` of the steps that run on several nodes."""
+
     share_pods: bool = True
     """Let a step that comes to nothing without an earlier one run in its pod, such as a validation in that of its
     export: a pod costs some 20 seconds. ``false`` gives each a pod of its own."""
+
+    @model_validator(mode="after")
+    def _several_nodes_train(self) -> Self:
+        for name in ("defaults", *self.steps):
+            if name not in SHARED_STEPS and (self.defaults if name == "defaults" else self.pod(name)).nodes > 1:
+                key = "defaults" if name == "defaults" else f"steps.{name}"
+                raise ValueError(f"{key}.nodes must be 1: only {' and '.join(SHARED_STEPS)} run on several nodes")
+        return self
 
     def pod(self, step: str) -> PodConfig:
         """Return what the pods of ``step`` get."""

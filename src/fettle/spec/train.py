@@ -53,7 +53,7 @@ class TrainConfig(Section):
     epochs: int = Field(25, ge=1)
     """Passes over the training split."""
     batch_size: int = Field(24, ge=2)
-    """Images a step."""
+    """Images a step, of all processes that train together; a multiple of their number."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """``sgd`` has Nesterov momentum .9."""
     lr: float = Field(8e-4, gt=0, le=10)
@@ -102,7 +102,8 @@ class TrainConfig(Section):
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = ["tensorboard"]
     """Where curves are logged; W&B and MLflow work offline and must be installed (``fettle[trackers]``)."""
     trainer: dict[str, Any] = {}
-    """Passed to ``lightning.Trainer``: devices, num_nodes, strategy, accelerator."""
+    """Passed to ``lightning.Trainer``, such as accelerator. ``devices`` is the number of processes of this machine that
+    train together, one a GPU, or ``auto``; several machines are said by ``cluster.steps.train.nodes``."""
     options: dict[str, Any] = {}
     """For ``yolov8``: passed to Ultralytics' trainer, such as degrees, translate, shear, perspective, copy_paste."""
 

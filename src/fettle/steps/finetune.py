@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from fettle.card import Artifact
+from fettle.card import Artifact, read_card
 from fettle.data.dataset import open_dataset
 from fettle.errors import SpecError
 from fettle.models.files import load_model
 from fettle.spec import FinetuneConfig, TrainConfig
 from fettle.spec.recipes import DISTILLED
 from fettle.steps.train import work_folder, write_model
-from fettle.train.trainers import find_trainer
+from fettle.train.launch import is_launched, launch
+from fettle.train.team import processes as wanted_processes
+from fettle.train.trainers import check_shareable, find_trainer
 
 
 def finetune(
@@ -21,6 +23,7 @@ def finetune(
     train: TrainConfig,
     parent: Path | None = None,
     work: Path | None = None,
+    processes: int = 1,
 ) -> Artifact:
     """Train ``model`` further, at ``config``'s epochs and learning rate and otherwise as ``train`` says.
 
@@ -33,19 +36,28 @@ def finetune(
         parent: Artifact of kind ``model`` to distil from, such as the unpruned network; ``None`` learns from the
             labels alone.
         work: Folder for checkpoints, see :func:`fettle.steps.train.train`.
+        processes: Likewise.
 
     Raises:
         SpecError: If the data set's classes or image size are not the model's.
         TrainError: If training diverges or is interrupted.
         ArtifactError: If an artifact cannot be read.
     """
+    work = work or work_folder(out)
+    if not is_launched() and (count := wanted_processes(train, default=processes)) > 1:
+        check_shareable(read_card(model).name, count)
+        arguments = {
+            "model": model, "dataset": dataset, "config": config.to_json(), "train": train.to_json(), "parent": parent,
+            "work": work,
+        }  # fmt: skip
+        launch("finetune", out, arguments, processes=count)
+        return Artifact.open(out, kind="model")
     student, data = Artifact.open(model, kind="model"), open_dataset(dataset)
     network, architecture = load_model(student.path)
     if (architecture.classes, architecture.image_size) != (data.classes, data.image_size):
         raise SpecError(f"{model} was trained for other classes or another image size than {dataset} has.")
     distil = config.distil if parent is not None and architecture.task in DISTILLED else None
     teacher = Artifact.open(parent, kind="model") if parent is not None and distil is not None else None
-    work = work or work_folder(out)
     result = find_trainer(architecture)(
         network,
         architecture,

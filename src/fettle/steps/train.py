@@ -19,8 +19,10 @@ from fettle.models.registry import build_model, find_family, measured
 from fettle.spec import DistilConfig, ModelConfig, Task, TrainConfig
 from fettle.train.exported_teacher import ExportedTeacher
 from fettle.train.files import FINAL
+from fettle.train.launch import is_launched, launch
 from fettle.train.result import HISTORY, FitResult
-from fettle.train.trainers import find_trainer
+from fettle.train.team import processes as wanted_processes
+from fettle.train.trainers import check_shareable, find_trainer
 from fettle.tune.results import OVERRIDES
 from fettle.tune.space import override
 
@@ -35,6 +37,7 @@ def train(
     teacher: Path | None = None,
     distil: DistilConfig | None = None,
     work: Path | None = None,
+    processes: int = 1,
 ) -> Artifact:
     """Fit a network from ``model.weights``.
 
@@ -48,19 +51,28 @@ def train(
         distil: How much; needs ``teacher``.
         work: Folder for checkpoints, by default ``.<out>.work`` beside ``out``. It outlives a killed process, so that
             the same call goes on from there, and is removed after success.
+        processes: Processes of this machine that train together, where ``train.trainer.devices`` does not say it.
 
     Raises:
         SpecError: If the family, an option or the weights do not fit.
         TrainError: If training diverges or is interrupted.
         ArtifactError: If the data set or the weights cannot be read.
     """
+    work = work or work_folder(out)
+    if not is_launched() and (count := wanted_processes(train, default=processes)) > 1:
+        check_shareable(model.family, count)
+        arguments = {
+            "dataset": dataset, "model": model.to_json(), "train": train.to_json(), "study": study, "teacher": teacher,
+            "distil": distil and distil.to_json(), "work": work,
+        }  # fmt: skip
+        launch("train", out, arguments, processes=count)
+        return Artifact.open(out, kind="model")
     data = open_dataset(dataset)
     parents = {"dataset": data.artifact.card}
     if study is not None:
         found = Artifact.open(study, kind="study")
         parents["study"] = found.card
         model, train = override(model, train, json.loads((found.path / OVERRIDES).read_text()))
-    work = work or work_folder(out)
     architecture = make_architecture(data, model)
     network = initial_model(architecture, model, seed=train.seed)
     config = {"model": model.to_json(), "train": train.to_json()}

@@ -23,6 +23,7 @@ from fettle.train.images import Batch, Images, Keys
 from fettle.train.scenes import Scenes
 from fettle.train.sources import SOURCES
 
+LEAST = 2  # images of a process in a batch
 EVAL_BATCH = 4  # batches without gradients may be this much larger
 
 
@@ -30,14 +31,15 @@ class BatchSampler(Sampler[Keys]):
     """The batches of an epoch: rows of the subset, shuffled or drawn by weight, and the seeds of their augmentation.
 
     The batches of an epoch differ by one image at most: none is dropped, and none has a single image (which batch
-    norm could not use).
+    norm could not use). Several processes take the very batches of one process, each its share of every batch; the
+    shares differ by one image at most.
 
     Args:
         count: Images in the subset.
-        batch_size: Largest batch.
+        batch_size: Largest batch, of all processes together.
         seed: Seed of the run.
         weights: (N,) chances to be drawn, with replacement; ``None`` shuffles.
-        rank: Which of ``world`` processes this one is; each sees its share of every epoch.
+        rank: Which of ``world`` processes this one is.
         world: Processes that train together.
     """
 
@@ -53,7 +55,9 @@ class BatchSampler(Sampler[Keys]):
     ) -> None:
         self.count, self.seed, self.weights = count, seed, weights
         self.rank, self.world = rank, world
-        self.batches = math.ceil(math.ceil(count / world) / batch_size)
+        self.batches = math.ceil(count / batch_size)
+        if world > 1:  # the smallest share has as many images as batch norm needs
+            self.batches = max(min(self.batches, count // (LEAST * world)), 1)
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
@@ -62,7 +66,8 @@ class BatchSampler(Sampler[Keys]):
     def __iter__(self) -> Iterator[Keys]:
         rows, seeds = self._draw(np.random.SeedSequence([self.seed, self.epoch]))
         batches = zip(np.array_split(rows, self.batches), np.array_split(seeds, self.batches), strict=True)
-        return iter(list(batches)[self.start :])
+        mine = slice(self.rank, None, self.world)
+        return iter([(part[mine], keys[mine]) for part, keys in list(batches)[self.start :]])
 
     def _draw(self, entropy: np.random.SeedSequence) -> Keys:
         generator = np.random.default_rng(entropy)
@@ -70,9 +75,7 @@ class BatchSampler(Sampler[Keys]):
             rows = generator.permutation(self.count)
         else:
             rows = generator.choice(self.count, size=self.count, p=self.weights / self.weights.sum())
-        rows = np.resize(rows, math.ceil(self.count / self.world) * self.world)
-        seeds = entropy.generate_state(len(rows)).astype(np.uint32)
-        return rows[self.rank :: self.world], seeds[self.rank :: self.world]
+        return rows, entropy.generate_state(self.count).astype(np.uint32)
 
 
 class TrainLoader(DataLoader[Batch]):
@@ -112,7 +115,10 @@ class Batches(pl.LightningDataModule):
     def train_dataloader(self) -> TrainLoader:
         config = self.config
         images = self.source.augmented(self.train, config)
-        workers = default_workers(augments=images.augments) if config.workers is None else config.workers
+        together = self.trainer.num_devices if self.trainer else 1
+        workers = config.workers
+        if workers is None:
+            workers = default_workers(augments=images.augments, processes=together)
         sampler = BatchSampler(
             len(self.train), config.batch_size, seed=config.seed, weights=self.weights, **self._share()
         )
@@ -155,9 +161,12 @@ class Batches(pl.LightningDataModule):
         return {"rank": trainer.global_rank, "world": trainer.world_size} if trainer else {"rank": 0, "world": 1}
 
 
-def default_workers(*, augments: bool) -> int:
-    """Return how many augmenting processes pay: none without augmentation, else the cores but one, at most 8."""
-    return min(passport().cores - 1, 8) if augments else 0
+def default_workers(*, augments: bool, processes: int = 1) -> int:
+    """Return how many augmenting processes pay: none without augmentation, else the cores but one, at most 8.
+
+    ``processes`` that train on this machine share the cores.
+    """
+    return min(max(passport().cores // processes - 1, 0), 8) if augments else 0
 
 
 def single_thread(_: int) -> None:

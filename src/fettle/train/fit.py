@@ -22,6 +22,7 @@ from fettle.train.recorder import Recorder, interrupted
 from fettle.train.regularize import Distillation
 from fettle.train.result import FitResult, Row
 from fettle.train.runs import begin
+from fettle.train.team import Team, join, processes
 from fettle.train.trainer import make_trainer, quiet
 
 __all__ = ["FitResult", "fit"]
@@ -43,6 +44,9 @@ def fit(
     A checkpoint is written after every epoch, and at SIGTERM. A call with the same arguments and ``folder`` goes on
     from it, on a CPU to the very weights that an uninterrupted run would have given.
 
+    Under torchrun the processes train together: on the batches of one process, of which each takes its share. The
+    first one writes the files and returns; the others end here, with exit code 0.
+
     Args:
         model: Network of ``architecture``, with its initial weights.
         architecture: Gives task, classes, mean and std.
@@ -55,17 +59,20 @@ def fit(
         on_epoch: Called with each row of the history; what it raises ends training.
 
     Raises:
-        SpecError: If a key of ``config`` does not suit the task, Lightning or this machine.
+        SpecError: If a key of ``config`` does not suit the task, Lightning, this machine or the number of processes.
         TrainError: If the loss is not finite, training was interrupted, or the disk is full.
     """
     _check(dataset, config, teacher=teacher, distil=distil)
     distillation = Distillation(teacher, distil) if teacher is not None and distil is not None else None
     objective = make_objective(dataset, config, distillation)
     monitor = _monitor(config, objective)
-    precision = begin(
-        folder, model, architecture, dataset, config, teacher=teacher, distil=distil,
+    team = _assemble(dataset, config)
+    begun = partial(
+        begin, folder, model, architecture, dataset, config, teacher=teacher, distil=distil,
         choose=partial(choose_precision, config.precision, model, image_size=architecture.image_size),
     )  # fmt: skip
+    precision = team.told_by_first(begun)
+    team.share_file(folder / LAST)
     config = config.model_copy(update={"precision": precision})
     recorder = Recorder(
         folder,
@@ -75,7 +82,7 @@ def fit(
         on_epoch=on_epoch,
     )
     fitter = Fitter(model, architecture, objective, config)
-    _run(fitter, Batches(dataset, config, probes=objective.probes), recorder, folder)
+    _run(fitter, Batches(dataset, config, probes=objective.probes), recorder, folder, team)
     save_weights(folder / FINAL, fitter.kept)
     model.load_state_dict(read_weights(folder / BEST))
     return FitResult(
@@ -87,19 +94,28 @@ def fit(
     )
 
 
-def _run(fitter: Fitter, batches: Batches, recorder: Recorder, folder: Path) -> None:
+def _assemble(dataset: Dataset, config: TrainConfig) -> Team:
+    team = join(config)
+    team.check(dataset, config)
+    if team.size == 1 and (wanted := processes(config)) > 1:
+        raise SpecError(f"`train.trainer.devices` is {wanted}: so many processes are started by the step, or torchrun.")
+    return team
+
+
+def _run(fitter: Fitter, batches: Batches, recorder: Recorder, folder: Path, team: Team) -> None:
     config = fitter.config
     last = folder / LAST
     with quiet():
-        trainer = make_trainer(config, folder, [recorder], precision=config.precision)
+        trainer = make_trainer(config, folder, [recorder], precision=config.precision, team=team)
         try:
             trainer.fit(fitter, batches, ckpt_path=last if last.exists() else None, weights_only=True)
         except SIGTERMException:
             raise interrupted(folder) from None
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise interrupted(folder) from error
-    if not trainer.is_global_zero:
-        sys.exit(0)  # a helper process that Lightning's DDP launcher started: the first one goes on alone
+    team.leave()
+    if not team.is_first:
+        sys.exit(0)
 
 
 def _monitor(config: TrainConfig, objective: Objective) -> str:

@@ -1,7 +1,8 @@
 """The training step: normalize on the device, loss, average; and the row of an epoch."""
 
 import math
-from typing import Any
+import signal
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -17,6 +18,8 @@ from fettle.train.images import Batch
 from fettle.train.objectives import Objective
 from fettle.train.optimizers import make_optimizer, make_schedule, rates
 from fettle.train.result import DivergedError
+from fettle.train.team import average_statistics
+from fettle.train.trainer import PatientTrainer
 
 
 class Fitter(pl.LightningModule):
@@ -42,8 +45,9 @@ class Fitter(pl.LightningModule):
             values = 255 * torch.tensor(getattr(architecture, name)).view(1, -1, 1, 1)
             self.register_buffer(name, values, persistent=False)
         self.rates: dict[str, float] = {}  # of the last step
-        # Over the epoch's steps: the loss, its parts, the gradient norm, steps.
+        # Over the epoch's steps and all processes: the loss, its parts, the gradient norm, steps.
         self.sums = torch.zeros(3 + len(objective.parts), dtype=torch.float64)
+        self._told_to_stop = False  # this process, by SIGTERM
 
     @property
     def kept(self) -> nn.Module:
@@ -53,6 +57,15 @@ class Fitter(pl.LightningModule):
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
         """(N, S, S, 3) uint8 to normalized (N, 3, S, S) float32; the memory format becomes channels_last for free."""
         return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+
+    @override
+    def on_train_start(self) -> None:
+        # Lightning's own handler, which is there since a moment, talks to the others, who may be at something else.
+        if self.trainer.world_size > 1:
+            signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, *_: object) -> None:
+        self._told_to_stop = True
 
     @override
     def on_train_epoch_start(self) -> None:
@@ -67,12 +80,27 @@ class Fitter(pl.LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         loss, parts = self.objective.loss(self.model, self.normalize(batch[0]), batch[1])
-        values = torch.stack([loss.detach(), *parts]).tolist()
+        mean, share = self._of_all(torch.stack([loss.detach(), *parts]), len(batch[0]))
+        values = mean.tolist()
         if not math.isfinite(values[0]):
             raise DivergedError(self._diverged(values[0]))
         self.sums[:-2] += torch.tensor(values, dtype=torch.float64)
         self.sums[-1] += 1
-        return loss
+        return share * loss
+
+    def _of_all(self, values: torch.Tensor, images: int) -> tuple[torch.Tensor, float]:
+        """Return the mean over the images of all processes, and the share of this one in units of the mean share.
+
+        They hear on the way whether one of them was told to stop. So all of them find a loss that is not finite, or
+        leave, in the same step.
+        """
+        world = self.trainer.world_size
+        if world == 1:
+            return values, 1.0
+        told = torch.cat([values.double() * images, values.new_tensor([images, self._told_to_stop]).double()])
+        *sums, total, stop = self.trainer.strategy.reduce(told, reduce_op="sum").tolist()
+        cast(PatientTrainer, self.trainer).leaving = stop > 0
+        return torch.tensor(sums) / total, world * images / total
 
     @override
     def configure_gradient_clipping(
@@ -93,22 +121,29 @@ class Fitter(pl.LightningModule):
     @override
     def on_validation_epoch_start(self) -> None:
         self.objective.reset()
+        self.settle()
+
+    def settle(self) -> None:
+        """Make the networks of all processes the same, which they are but for what their batch norms have seen."""
+        if self.trainer.world_size > 1:
+            average_statistics(self.model, *([self.average.model] if self.average is not None else []))
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.objective.update(self.kept, self.normalize(batch[0]), batch[1], dataloader_idx)
 
     def epoch_row(self) -> dict[str, float]:
-        """Return the numbers of the epoch that has just been validated, reduced over all processes."""
-        *sums, steps = self.trainer.strategy.reduce(self.sums.to(self.device), reduce_op="sum").tolist()
+        """Return the numbers of the epoch that has just been validated, over all processes and alike in all."""
+        *sums, steps = self.sums.tolist()
         loss, *parts, norm = (each / steps for each in sums)
-        return {
+        row = {
             "train_loss": loss,
             **self.objective.scores(),
             **dict(zip(self.objective.parts, parts, strict=True)),
             **self.rates,
             "gradient_norm": norm,
         }
+        return self.trainer.strategy.broadcast(row)  # processors round differently, and the rows decide when to stop
 
     @override
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

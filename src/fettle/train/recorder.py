@@ -9,10 +9,9 @@ from typing import Any
 import lightning.pytorch as pl
 from typing_extensions import override
 
-from fettle.errors import TrainError
 from fettle.train.files import BEST, LAST, save_weights, write_rows
 from fettle.train.module import Fitter
-from fettle.train.result import HISTORY, TIMING, Row
+from fettle.train.result import HISTORY, TIMING, InterruptionError, Row
 
 log = logging.getLogger("fettle")
 
@@ -71,7 +70,8 @@ class Recorder(pl.Callback):
         self._images += len(batch[0])
         self._trained = time.perf_counter()
         is_last = batch_idx + 1 == trainer.num_training_batches  # then the end of the epoch saves, and Lightning stops
-        if trainer.received_sigterm and trainer.world_size == 1 and not is_last:
+        if trainer.received_sigterm and not is_last:
+            pl_module.settle()
             trainer.save_checkpoint(self.folder / LAST)
             raise interrupted(self.folder)
 
@@ -112,5 +112,7 @@ class Recorder(pl.Callback):
         }
 
 
-def interrupted(folder: Path) -> TrainError:
-    return TrainError(f"Training was interrupted; its state is in {folder}. Run the same command again to go on.")
+def interrupted(folder: Path) -> InterruptionError:
+    return InterruptionError(
+        f"Training was interrupted; its state is in {folder}. Run the same command again to go on."
+    )

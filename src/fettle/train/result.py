@@ -20,6 +20,10 @@ class DivergedError(TrainError):
     """The loss is not finite any more."""
 
 
+class InterruptionError(TrainError):
+    """Training was ended from outside: the same call goes on where it was."""
+
+
 @dataclass(frozen=True)
 class FitResult:
     """What training gave.

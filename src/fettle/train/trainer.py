@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies import DDPStrategy
 from typing_extensions import override
 
 from fettle.errors import SpecError
@@ -19,6 +20,7 @@ from fettle.spec.train import TrainConfig
 from fettle.train.files import AtomicCheckpointIO
 from fettle.train.precision import LIGHTNING_NAMES
 from fettle.train.progress import ProgressBar
+from fettle.train.team import Team
 from fettle.train.trackers import make_trackers
 
 # Set from other keys of the spec.
@@ -26,20 +28,31 @@ OWNED = frozenset(
     ("callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "gradient_clip_val", "logger",
      "max_epochs", "min_epochs", "max_steps", "num_sanity_val_steps", "plugins", "precision", "fast_dev_run",
      "gradient_clip_algorithm", "check_val_every_n_epoch", "val_check_interval", "reload_dataloaders_every_n_epochs",
-     "use_distributed_sampler")
+     "use_distributed_sampler", "num_nodes", "sync_batchnorm")
 )  # fmt: skip
+STRATEGIES = {"auto": False, "ddp": False, "ddp_find_unused_parameters_true": True}
+ALONE = Team()
 
 
 class PatientTrainer(pl.Trainer):
-    """Ends a validation that has begun before it obeys SIGTERM: the end of the epoch then saves everything."""
+    """Ends a validation that has begun before it obeys SIGTERM: the end of the epoch then saves everything.
+
+    Attributes:
+        leaving: All of several processes know that one of them was told to stop.
+    """
+
+    leaving = False
 
     @property
     @override
     def received_sigterm(self) -> bool:
-        return super().received_sigterm and not self.validating
+        told = self.leaving if self.world_size > 1 else super().received_sigterm
+        return told and not self.validating
 
 
-def make_trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback], *, precision: str) -> pl.Trainer:
+def make_trainer(
+    config: TrainConfig, folder: Path, callbacks: list[pl.Callback], *, precision: str, team: Team = ALONE
+) -> pl.Trainer:
     """Return the trainer of a run.
 
     Args:
@@ -47,17 +60,18 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]
         folder: The run's folder.
         callbacks: What else happens.
         precision: ``float32``, ``bf16`` or ``fp16``.
+        team: Who trains.
 
     Raises:
         SpecError: If Lightning does not know a key or value of ``train.trainer``, or Fettle sets it itself.
     """
-    options = {"devices": 1, **checked_options(config.trainer)}
+    options = {"devices": 1, **checked_options(config.trainer), **_shared(config.trainer, team)}
     try:
         return PatientTrainer(
             **options,
             max_epochs=config.epochs,
             precision=LIGHTNING_NAMES[precision],
-            callbacks=[*callbacks, *([ProgressBar()] if sys.stderr.isatty() else [])],
+            callbacks=[*callbacks, *([ProgressBar()] if sys.stderr.isatty() and team.is_first else [])],
             logger=make_trackers(config.trackers, folder / "log"),
             default_root_dir=folder,
             plugins=[AtomicCheckpointIO()],
@@ -68,7 +82,19 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]
             use_distributed_sampler=False,
         )
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        raise SpecError(f"`train.trainer` {options} does not suit Lightning here: {error}") from error
+        raise SpecError(f"`train.trainer` {dict(config.trainer)} does not suit Lightning here: {error}") from error
+
+
+def _shared(given: Mapping[str, Any], team: Team) -> dict[str, Any]:
+    """Return what several processes need: each machine's share, and gradients that are averaged."""
+    strategy = given.get("strategy", "auto")
+    if strategy not in STRATEGIES:
+        raise SpecError(f"`train.trainer.strategy` must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
+    if team.size == 1:
+        return {"strategy": "auto"}
+    # What batch norms see is averaged before a validation, instead of before every step.
+    shared = DDPStrategy(broadcast_buffers=False, find_unused_parameters=STRATEGIES[strategy])
+    return {"devices": team.local, "num_nodes": team.machines, "strategy": shared}
 
 
 def checked_options(options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
+from fettle.errors import SpecError
 from fettle.models.architecture import Architecture
 from fettle.train.result import Fit
 
@@ -13,6 +14,21 @@ TRAINERS: Mapping[tuple[str, str], str] = {
     ("classify", "yolov8"): "fettle.train.whole_images",
     ("classify", "yolov5_resnet"): "fettle.train.whole_images",
 }
+
+IN_ONE_PROCESS = ("yolov8",)  # families whose own trainer is used
+
+
+def check_shareable(family: str, processes: int) -> None:
+    """Refuse several processes for a family whose trainer has one.
+
+    Raises:
+        SpecError: If it is such a family.
+    """
+    if processes > 1 and family in IN_ONE_PROCESS:
+        raise SpecError(
+            f"{family} trains in one process, on one device, not in {processes}: set `train.trainer.devices`, and "
+            "`gpu` and `nodes` of its step in `cluster`, to 1."
+        )
 
 
 def find_trainer(architecture: Architecture) -> Fit:

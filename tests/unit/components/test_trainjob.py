@@ -1,0 +1,137 @@
+"""The TrainJob of a step on several machines, and what is read from a cluster about it."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from kubernetes.client import (
+    V1ContainerState,
+    V1ContainerStateTerminated,
+    V1ContainerStateWaiting,
+    V1ContainerStatus,
+    V1ObjectMeta,
+    V1Pod,
+    V1PodCondition,
+    V1PodStatus,
+)
+
+from components.train import train
+from components.trainjob.follow import ended, failed, waits
+from components.trainjob.manifest import Launcher, Machines, manifest
+from components.trainjob.step import in_store
+from fettle.errors import ArtifactError
+
+MACHINES = Machines(
+    nodes=2, processes=4, image="registry.example/fettle/step:1", jobs="s3://fettle/data/work/trainjobs",
+    resources={
+        "requests": {"cpu": "4000m", "memory": "8Gi"}, "limits": {"memory": "16Gi", "nvidia.com/gpu": "4"}
+    },
+    env={"AWS_ENDPOINT_URL_S3": "http://store:9000", "HF_HUB_OFFLINE": "1"}, secret="fettle-s3",
+    node_selector={"kind": "gpu"}, tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}], shm="4Gi",
+    seconds=5400,
+)  # fmt: skip
+COMMAND = ["python", "-m", "fettle.train.node", "s3://fettle/data/work/trainjobs/train-1"]
+
+
+def test_the_spec_becomes_a_trainjob() -> None:
+    job = manifest(MACHINES, name="train-1", command=COMMAND, launcher=Launcher("pod-1", "uid-1", "pipeline-runner"))
+    assert (job["apiVersion"], job["kind"]) == ("trainer.kubeflow.org/v1alpha1", "TrainJob")
+    assert job["metadata"]["ownerReferences"][0]["uid"] == "uid-1", "it goes with the pod that made it"
+    spec = job["spec"]
+    assert spec["runtimeRef"] == {
+        "apiGroup": "trainer.kubeflow.org", "kind": "ClusterTrainingRuntime", "name": "torch-distributed"
+    }  # fmt: skip
+    assert spec["activeDeadlineSeconds"] == 5400
+    trainer = spec["trainer"]
+    assert (trainer["numNodes"], trainer["numProcPerNode"], trainer["command"]) == (2, 4, COMMAND)
+    assert trainer["resourcesPerNode"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": "4"}
+    assert {"name": "AWS_ENDPOINT_URL_S3", "value": "http://store:9000"} in trainer["env"]
+    keys = [each["valueFrom"]["secretKeyRef"] for each in trainer["env"] if "valueFrom" in each]
+    assert keys == [{"name": "fettle-s3", "key": key} for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    assert not {each["name"] for each in trainer["env"]} & {"PET_NNODES", "PET_MASTER_ADDR"}, "the Trainer sets them"
+
+
+def test_it_conforms_to_the_definition_of_kubeflow(conform) -> None:
+    job = manifest(MACHINES, name="train-1", command=COMMAND, launcher=Launcher("pod-1", "uid-1", "pipeline-runner"))
+    assert conform([job]).returncode == 0, conform([job]).stdout
+    job["spec"]["trainer"]["numNode"] = 2
+    assert "numNode" in conform([job]).stdout
+
+
+def test_its_pods_ask_for_no_more_than_restricted_grants() -> None:
+    job = manifest(MACHINES, name="train-1", command=COMMAND, launcher=Launcher("pod-1", "uid-1", "pipeline-runner"))
+    (patch,) = job["spec"]["runtimePatches"]
+    (node,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+    pod = node["template"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "pipeline-runner"
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert (pod["nodeSelector"], pod["tolerations"]) == ({"kind": "gpu"}, list(MACHINES.tolerations))
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert [each["mountPath"] for each in container["volumeMounts"]] == ["/tmp", "/dev/shm"]
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "4Gi"}} in pod["volumes"]
+
+
+def test_what_is_not_asked_for_is_not_there() -> None:
+    plain = Machines(
+        nodes=2, processes=1, image="i", jobs="s3://x/y", resources={"requests": {"cpu": "1"}, "limits": {}}
+    )
+    spec = manifest(plain, name="train-1", command=COMMAND)["spec"]
+    assert "activeDeadlineSeconds" not in spec
+    assert spec["trainer"]["resourcesPerNode"] == {"requests": {"cpu": "1"}}
+    assert spec["trainer"]["env"] == []
+
+
+def test_it_travels_as_text() -> None:
+    assert Machines.from_text(MACHINES.to_text()) == MACHINES
+
+
+def test_artifacts_are_found_in_the_store() -> None:
+    assert in_store("minio://fettle/a/b/out") == "s3://fettle/a/b/out"
+    assert in_store("s3://fettle/a/out?region=eu") == "s3://fettle/a/out"
+    with pytest.raises(ArtifactError, match="is in no S3 store"):
+        in_store("gs://fettle/a")
+
+
+def test_a_trainjob_has_ended_by_its_conditions() -> None:
+    def job(*conditions: tuple[str, str]) -> dict[str, object]:
+        states = [{"type": each, "status": status, "reason": "R", "message": "why"} for each, status in conditions]
+        return {"status": {"conditions": states}}
+
+    assert ended({}) is None
+    assert ended(job(("Suspended", "False"), ("Failed", "False"))) is None
+    assert ended(job(("Suspended", "False"), ("Failed", "True"))) == "R: why"
+    assert ended(job(("Complete", "True"))) == "R: why"
+
+
+def pod(phase: str, state: V1ContainerState | None = None, **status: object) -> V1Pod:
+    containers = [V1ContainerStatus(name="node", image="i", image_id="", ready=False, restart_count=0, state=state)]
+    return V1Pod(
+        metadata=V1ObjectMeta(name="p"), status=V1PodStatus(phase=phase, container_statuses=containers, **status)
+    )
+
+
+def test_the_reasons_of_a_machine_are_said() -> None:
+    nowhere = V1PodCondition(type="PodScheduled", status="False", message="0/1 nodes: Insufficient nvidia.com/gpu")
+    assert waits(pod("Pending", conditions=[nowhere])) == "0/1 nodes: Insufficient nvidia.com/gpu"
+    pull = V1ContainerState(waiting=V1ContainerStateWaiting(reason="ErrImagePull", message="not found"))
+    assert waits(pod("Pending", pull)) == "ErrImagePull: not found"
+    assert waits(pod("Running")) is None
+    killed = V1ContainerState(terminated=V1ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
+    assert failed(pod("Failed", killed)) == "ended with exit code 137 (OOMKilled)"
+    assert failed(pod("Failed", reason="Evicted", message="disk")) == "was ended (Evicted: disk)"
+    assert failed(pod("Running")) is None
+
+
+def test_without_machines_a_step_runs_here(castings_dataset: Path, tmp_path: Path) -> None:
+    logged: dict[str, float] = {}
+    out = SimpleNamespace(path=str(tmp_path / "model"), metadata={})
+    metrics = SimpleNamespace(path=str(tmp_path / "metrics"), log_metric=logged.__setitem__)
+    train(
+        SimpleNamespace(path=str(castings_dataset), uri="/local"), out, metrics,
+        model=json.dumps({"family": "test_resnet", "image_size": 32}),
+        train=json.dumps({"preset": "plain", "epochs": 1, "batch_size": 8, "precision": "float32", "workers": 0}),
+    )  # fmt: skip
+    assert out.metadata["kind"] == "model"
+    assert logged["epoch"] == 1
