@@ -19,7 +19,7 @@ from fettle.spec.recipes import BASELINE, TORCH_STEPS
 # Steps whose result is of the machine that they run on: another one does not take it from the cache.
 OF_THE_MACHINE = ("prune", "quantize", "search", "validate", "benchmark")
 # Steps whose artifacts the report tells of, beside the candidates'.
-TOLD = ("tune", "train", *TORCH_STEPS, "search", "vote")
+TOLD = ("tune", "gather", "train", *TORCH_STEPS, "search", "vote")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,14 @@ class Plan:
         return next(task for task in self.tasks if task.name == name)
 
 
-def plan(spec: Spec, *, content: str = "", machine: Passport | None = None) -> Plan:
+def plan(
+    spec: Spec,
+    *,
+    content: str = "",
+    machine: Passport | None = None,
+    approval: Mapping[str, Any] = MappingProxyType({}),
+    began: str = "",
+) -> Plan:
     """Return the graph of ``spec``.
 
     Args:
@@ -74,8 +81,10 @@ def plan(spec: Spec, *, content: str = "", machine: Passport | None = None) -> P
         content: Digest of the source data; part of the ingest task, so that other data is other work.
         machine: Where it will run; recipes that need hardware which is not there are left out, and what was measured
             elsewhere is measured again. ``None`` (a cluster) leaves none out.
+        approval: What a person approved (:class:`fettle.steps.promote.Approval`) is promoted, whatever the spec says.
+        began: What stands for the time at which the run began, where the orchestrator knows it.
     """
-    return _Planner(spec, content, machine).plan()
+    return _Planner(spec, content, machine, approval, began).plan()
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,11 @@ class _Track:
 
 
 class _Planner:
-    def __init__(self, spec: Spec, content: str, machine: Passport | None) -> None:
+    def __init__(
+        self, spec: Spec, content: str, machine: Passport | None, approval: Mapping[str, Any], began: str
+    ) -> None:
         self.spec, self.content, self.machine = spec, content, machine
+        self.approval, self.began = approval, began
         self.tasks: dict[str, Task] = {}
         self.candidates: list[Candidate] = []
         self.skipped: dict[str, str] = {}
@@ -127,7 +139,7 @@ class _Planner:
             if spec.ensemble.distil:
                 inputs["teacher"], settings["distil"] = teacher, spec.ensemble.distil.to_json()
         if spec.tune.trials:
-            inputs["study"] = self._add("tune", inputs={"dataset": "ingest"}, **_fit(spec), tune=spec.tune.to_json())
+            inputs["study"] = self._tune()
         self._track(STUDENT if spec.members else "", spec, inputs=inputs, **settings)
         self._judge()
         return Plan(tuple(self.tasks.values()), tuple(self.candidates), self.skipped)
@@ -138,6 +150,17 @@ class _Planner:
             settings["machine"] = self.machine.fingerprint
         self.tasks[name] = Task(name, step, inputs or {}, settings)
         return name
+
+    def _tune(self) -> str:
+        """Add the search for the single network: one task, or workers that share the trials and one that gathers."""
+        spec, inputs = self.spec, {"dataset": "ingest"}
+        settings = {**_fit(spec), "tune": spec.tune.to_json()}
+        if spec.tune.workers == 1:
+            return self._add("tune", inputs=inputs, **settings)
+        names = [f"tune-{number}" for number in range(1, spec.tune.workers + 1)]
+        for number, name in enumerate(names, 1):
+            self._add("tune", str(number), inputs=inputs, worker=name, **settings)
+        return self._add("gather", inputs={**inputs, "trials": {name: name for name in names}}, **settings)
 
     def _track(
         self, name: str, network: Spec | MemberConfig, *, inputs: Mapping[str, str] = MappingProxyType({}), **more: Any
@@ -271,14 +294,16 @@ class _Planner:
         told: dict[str, str] = {"dataset": "ingest", **validations, "benchmark": "benchmark"}
         told |= {name: name for name, task in self.tasks.items() if task.step in TOLD}
         told["selection"] = "select"
-        if spec.serve.approve == "auto":
+        if spec.serve.approve == "auto" or self.approval:
             name = spec.serve.model_name or spec.name
             serve = {"serve": spec.serve.to_json()}
-            self._add("promote", inputs={"exports": exports, "selection": "select"}, name=name, **serve)
+            given = {"approval": self.approval} if self.approval else {}
+            self._add("promote", inputs={"exports": exports, "selection": "select"}, name=name, **serve, **given)
             inputs = {"promotion": "promote", "validations": validations, "dataset": "ingest"}
             self._add("confirm", inputs=inputs, **serve)
             told |= {"promotion": "promote", "confirmation": "confirm"}
-        self._add("report", inputs={"artifacts": told}, title=spec.name, skipped=self.skipped)
+        began = {"began": self.began} if self.began else {}
+        self._add("report", inputs={"artifacts": told}, title=spec.name, skipped=self.skipped, **began)
 
 
 def _named(network: str, recipe: str) -> str:

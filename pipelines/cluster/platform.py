@@ -46,6 +46,11 @@ class Platform:
     triton: str = ""
     triton_pods: str = ""
 
+    @property
+    def work(self) -> str:
+        """Where steps keep what is unfinished; empty where data go nowhere."""
+        return f"{self.data.rstrip('/')}/work" if self.data else ""
+
 
 def find_platform(kube: Kube, *, file: Path | None = None, endpoint: str = "") -> Platform:
     """Return the platform of a namespace.

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 
 from kfp import dsl, kubernetes
 
+from components.trainjob.step import VARIABLE as TRAINJOB
 from fettle.spec import ClusterConfig, PodConfig
+from fettle.spec.cluster import SHARED_STEPS
+from pipelines.cluster.machines import launcher, machines
 from pipelines.cluster.platform import KEYS, Platform
 from pipelines.graph import Dress
 from pipelines.offline import offline
@@ -12,6 +15,8 @@ from pipelines.plan import Task
 
 # Steps that open the store by themselves; what else a step needs, Kubeflow brings.
 STORE_STEPS = {"ingest", "promote", "confirm"}
+# Steps that keep unfinished work there, so that another attempt goes on with it.
+WORK_STEPS = {"tune", "gather", "train", "finetune"}
 # What these say is of the moment: whether the version is served now, and how long this run took.
 NEVER_CACHED = {"confirm", "report"}
 
@@ -32,12 +37,26 @@ def dresser(platform: Platform, config: ClusterConfig, *, pretrained: bool = Fal
         for name, value in offline(pretrained=pretrained).items():
             node.set_env_variable(name, value)
         steps = {task.step for task in tasks}
-        if steps & STORE_STEPS:
+        if steps & WORK_STEPS and platform.work:
+            node.set_env_variable("FETTLE_WORK", platform.work)
+        if steps & STORE_STEPS or (steps & WORK_STEPS and platform.work):
             _open_store(node, platform)
-        if steps & uncached:
+        if steps & uncached or any("approval" in task.settings for task in tasks):  # a person says: now
             node.set_caching_options(False)
         _restrict(node)
-        _give(node, config.pod(tasks[0].step))
+        _give(node, _spread(tasks, node))
+
+    def _spread(tasks: Sequence[Task], node: dsl.PipelineTask) -> PodConfig:
+        """Say in how many processes a task trains; return what its pod gets."""
+        pod = config.pod(tasks[0].step)
+        trained = next((task.settings["train"] for task in tasks if task.step in SHARED_STEPS), None)
+        if trained is not None and pod.nodes > 1:
+            asked = machines(platform, config, pod, train=trained, env=offline(pretrained=pretrained))
+            node.set_env_variable(TRAINJOB, asked.to_text())
+            return launcher(pod)
+        if trained is not None and pod.gpu > 1:
+            node.set_env_variable("FETTLE_PROCESSES", str(pod.gpu))
+        return pod
 
     return dress
 

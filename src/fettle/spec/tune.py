@@ -35,6 +35,9 @@ class TuneConfig(Section):
 
     trials: int = Field(0, ge=0)
     """Trials in all; 0 switches tuning off."""
+    workers: int = Field(1, ge=1)
+    """Tasks of the pipeline that share the trials, on a cluster side by side. One gives the same trials each time; of
+    several, each begins a trial with what all have finished by then, so that only trial 0 is always the same."""
     timeout_minutes: float | None = Field(None, gt=0)
     """No trial starts after this."""
     epochs: int | None = Field(None, ge=1)
@@ -49,3 +52,9 @@ class TuneConfig(Section):
     """Spec keys and their ranges."""
     seed: int = Field(0, ge=0)
     """Seed of the sampler."""
+
+    @model_validator(mode="after")
+    def _every_worker_has_work(self) -> Self:
+        if self.workers > max(self.trials, 1):
+            raise ValueError(f"workers must be at most trials, which is {self.trials}, got {self.workers}")
+        return self

@@ -13,6 +13,7 @@ from fettle.errors import StorageError
 from fettle.storage.store import ConflictError, check_key
 
 PARTIAL = ".partial"
+_DIGEST = "sha256:"
 
 
 class FolderStore:
@@ -33,11 +34,12 @@ class FolderStore:
     def tag(self, key: str) -> str | None:
         return self.digest(key) if self.exists(key) else None
 
-    def write_if(self, key: str, data: bytes, *, tag: str | None) -> None:
+    def write_if(self, key: str, data: bytes, *, tag: str | None) -> str:
         with self._locked():
             if self.tag(key) != tag:
                 raise ConflictError(f"{self._path(key)} was changed by somebody else in the meantime.")
             self.write(key, data)
+        return _DIGEST + hashlib.sha256(data).hexdigest()
 
     def upload(self, source: Path, key: str) -> None:
         for file, name in walk(source, key):
@@ -71,7 +73,7 @@ class FolderStore:
 
     def digest(self, key: str) -> str:
         with _explained(self._path(key)), self._path(key).open("rb") as stream:
-            return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+            return _DIGEST + hashlib.file_digest(stream, "sha256").hexdigest()
 
     def modified(self, key: str) -> float:
         with _explained(self._path(key)):

@@ -89,21 +89,22 @@ class S3Store:
                     return None
                 raise
 
-    def write_if(self, key: str, data: bytes, *, tag: str | None) -> None:
+    def write_if(self, key: str, data: bytes, *, tag: str | None) -> str:
         # The client has no argument for conditions, so the request goes to a URL that it has signed.
         condition = {"If-None-Match": "*"} if tag is None else {"If-Match": f'"{tag}"'}
         with _explained(self._at(key)):
             url = self._client.get_presigned_url("PUT", self._bucket, self._name(key), expires=timedelta(minutes=5))
             response = self._http.request("PUT", url, body=data, headers=condition)
-        if response.status in CONFLICT:
+        if response.status in CONFLICT or (response.status == 404 and tag is not None):
             # A retry after a lost answer meets its own first try.
-            if self.read(key) == data:
-                return
+            if (now := self.tag(key)) and self.read(key) == data:
+                return now
             raise ConflictError(f"{self._at(key)} was changed by somebody else in the meantime.")
         if response.status != 200:
             raise StorageError(
                 f"{self._at(key)}: HTTP {response.status}: {response.data[:300].decode(errors='replace')}"
             )
+        return str(response.headers["ETag"]).strip('"')
 
     def upload(self, source: Path, key: str) -> None:
         for file, name in walk(source, key):

@@ -33,11 +33,14 @@ class Store(Protocol):
         """Return what identifies the object's present content, ``None`` where there is none."""
         ...
 
-    def write_if(self, key: str, data: bytes, *, tag: str | None) -> None:
+    def write_if(self, key: str, data: bytes, *, tag: str | None) -> str:
         """Write the object only if its :meth:`tag` is still ``tag``; ``None`` means: only if it is new.
 
+        Returns:
+            Its new tag.
+
         Raises:
-            ConflictError: If it has changed; nothing is written.
+            ConflictError: If it has changed, or is gone; nothing is written.
         """
         ...
 

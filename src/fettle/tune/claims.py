@@ -1,13 +1,62 @@
-"""Who works on a trial: a lock that the kernel drops when its process dies, however it dies."""
+"""Who works on a trial.
+
+On one machine a lock tells, which the kernel drops when its process dies, however it dies. On several, the name does.
+"""
 
 import fcntl
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
+
+
+class Worker(Protocol):
+    """A worker among those of a study.
+
+    Attributes:
+        name: By which the others know it.
+        waits: It stays while others run the last trials, for their workers may die.
+    """
+
+    name: str
+    waits: bool
+
+    def is_alive(self, name: str) -> bool:
+        """Tell whether the worker ``name`` still runs; what a dead one began is taken over."""
+        ...
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Be the only worker that looks at the study and takes a trial, where that is possible."""
+        ...
+
+    def close(self) -> None:
+        """Be a worker no longer."""
+        ...
+
+
+class Named:
+    """A task of a pipeline, known by its name, which no two tasks have.
+
+    So what runs under its own name was left by an earlier attempt, and of the others each has a task that is tried
+    again by the orchestrator: there is nothing to wait for.
+    """
+
+    waits = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def is_alive(self, name: str) -> bool:
+        return name != self.name
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def close(self) -> None:
+        pass
 
 
 class Claims:
@@ -16,6 +65,8 @@ class Claims:
     Args:
         folder: On a file system with POSIX locks.
     """
+
+    waits = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -4,25 +4,23 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import Trial, TrialState
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from fettle.spec import TuneConfig
-from fettle.tune.claims import Claims
+from fettle.tune.claims import Claims, Worker
 from fettle.tune.space import Overrides, suggest
 
 log = logging.getLogger("fettle")
-DIRECTIONS: Mapping[str, Any] = {
-    "loss": "minimize", "macro_f1": "maximize", "accuracy": "maximize", "map50": "maximize", "map50_95": "maximize",
-}  # fmt: skip
+WORKER = "worker"  # attribute of a trial: who runs it
 Report = Callable[[int, float], None]  # epoch, value; raises TrialPruned
 Train = Callable[[Overrides, Path, Report], float | None]  # overrides, folder: the value, None if it diverged
 
@@ -37,54 +35,83 @@ def search(config: TuneConfig, defaults: Overrides, train: Train, *, folder: Pat
         config: What to search, and how long.
         defaults: Trial 0's values of the keys that are searched.
         train: Trains one trial.
-        folder: Holds the journal; workers that are given the same folder share the study.
+        folder: Holds the journal; processes of this machine that are given the same folder share the study.
+    """
+    worker = Claims(folder / "workers")
+    try:
+        return share(config, defaults, train, JournalFileBackend(str(folder / "journal.log")), worker, folder=folder)
+    finally:
+        worker.close()
+
+
+def share(
+    config: TuneConfig,
+    defaults: Overrides,
+    train: Train,
+    journal: BaseJournalBackend,
+    worker: Worker,
+    *,
+    folder: Path,
+) -> optuna.Study:
+    """Take part in a search, see :func:`search`; return when there is no trial left to begin.
+
+    With several workers at once, a trial's parameters follow from those that were finished when it began.
+
+    Args:
+        config: What to search, and how long.
+        defaults: Trial 0's values of the keys that are searched.
+        train: Trains one trial.
+        journal: Of the study; all workers have the same.
+        worker: This one.
+        folder: For the checkpoints of its trials.
     """
     optuna.logging.disable_default_handler()
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    claims = Claims(folder / "workers")
-    try:
-        study = _open_study(config, defaults, folder, claims)
-        deadline = time.monotonic() + 60 * (config.timeout_minutes or float("inf"))
-        while (trial := _next_trial(study, config, claims, deadline)) is not None:
-            _run_trial(study, trial, config, train, folder / f"trial-{trial.number}")
-        return study
-    finally:
-        claims.close()
-
-
-def _open_study(config: TuneConfig, defaults: Overrides, folder: Path, claims: Claims) -> optuna.Study:
-    with claims.exclusive():
-        study = optuna.create_study(
-            study_name="fettle",
-            storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
-            direction=DIRECTIONS[config.metric],
-            pruner=MedianPruner(n_startup_trials=4, n_warmup_steps=2),
-            load_if_exists=True,
-        )
-        if not study.trials:
-            study.enqueue_trial(dict(defaults), user_attrs={"keys": list(defaults)})
+    with worker.exclusive():
+        study = new_study(config, JournalStorage(journal))
+    deadline = time.monotonic() + 60 * (config.timeout_minutes or float("inf"))
+    while (trial := _next_trial(study, config, worker, deadline)) is not None:
+        study.sampler = _sampler(config.seed + 100_003 * trial.number)
+        _run_trial(study, trial, config, defaults, train, folder / f"trial-{trial.number}")
     return study
 
 
-def _next_trial(study: optuna.Study, config: TuneConfig, claims: Claims, deadline: float) -> Trial | None:
+def new_study(config: TuneConfig, storage: optuna.storages.BaseStorage | None = None) -> optuna.Study:
+    """Return the study of ``storage``, or one in memory."""
+    return optuna.create_study(
+        study_name="fettle",
+        storage=storage,
+        direction="minimize" if config.metric == "loss" else "maximize",
+        pruner=MedianPruner(n_startup_trials=4, n_warmup_steps=2),
+        load_if_exists=True,
+    )
+
+
+def _next_trial(study: optuna.Study, config: TuneConfig, worker: Worker, deadline: float) -> Trial | None:
     """Take the next trial, one that a dead worker left first; wait while others run the last ones."""
     while True:
-        with claims.exclusive():
-            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            for frozen in running:
-                if not claims.is_alive(frozen.user_attrs.get("worker", "")):
-                    return _claim(Trial(study, frozen._trial_id), claims)
-            begun = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-            if len(begun) < config.trials and time.monotonic() < deadline:
-                study.sampler = _sampler(config.seed + 100_003 * len(begun))
-                return _claim(study.ask(), claims)
-            if not running:
+        with worker.exclusive():
+            begun = study.get_trials(deepcopy=False)
+            running = [trial for trial in begun if trial.state == TrialState.RUNNING]
+            left = next((each for each in running if not worker.is_alive(each.user_attrs.get(WORKER, ""))), None)
+            if left is not None or (len(begun) < config.trials and time.monotonic() < deadline):
+                trial = _take(study, left, worker)
+                if trial.number < config.trials:
+                    return trial
+                study.tell(trial, state=TrialState.FAIL)  # several workers began the last one at the same moment
+                continue
+            if not running or not worker.waits:
                 return None
         time.sleep(1)
 
 
-def _claim(trial: Trial, claims: Claims) -> Trial:
-    trial.set_user_attr("worker", claims.name)
+def _take(study: optuna.Study, left: FrozenTrial | None, worker: Worker) -> Trial:
+    """Take over the trial that was left, or begin one: an entry of the journal says that it exists and whose it is."""
+    if left is None:
+        mine = create_trial(state=TrialState.RUNNING, user_attrs={WORKER: worker.name})
+        return Trial(study, study._storage.create_new_trial(study._study_id, mine))
+    trial = Trial(study, left._trial_id)
+    trial.set_user_attr(WORKER, worker.name)
     return trial
 
 
@@ -93,22 +120,35 @@ def _sampler(seed: int) -> TPESampler:
     return TPESampler(seed=seed, multivariate=True, n_startup_trials=5, constant_liar=True)
 
 
-def _run_trial(study: optuna.Study, trial: Trial, config: TuneConfig, train: Train, folder: Path) -> None:
+def _run_trial(
+    study: optuna.Study, trial: Trial, config: TuneConfig, defaults: Overrides, train: Train, folder: Path
+) -> None:
+    try:
+        value = _train_trial(trial, config, defaults, train, folder)
+        # Optuna gives a pruned trial its last report, and one that never reported the worst rank: so for diverged ones.
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        study.tell(trial, value, state=state, skip_if_finished=True)
+        told = "stopped: hopeless" if value is None else f"{config.metric} {value:.4f}"
+    except UpdateFinishedTrialError:
+        told = "another attempt finished it"
+    shutil.rmtree(folder, ignore_errors=True)  # not before the journal has the value: what is finished is not run again
+    log.info("trial %d: %s", trial.number, told)
+
+
+def _train_trial(trial: Trial, config: TuneConfig, defaults: Overrides, train: Train, folder: Path) -> float | None:
+    """Return the trial's value; of one that is hopeless ``None``."""
     is_default = trial.number == 0
-    fixed = trial.user_attrs.get("keys", []) if is_default else config.space
-    params = {key: suggest(trial, key, config.space[key]) for key in fixed}
+    if is_default:
+        trial._fixed_params = dict(defaults)
+    params = {key: suggest(trial, key, config.space[key]) for key in (defaults if is_default else config.space)}
+    log.info("trial %d/%d: %s", trial.number, config.trials, "the spec as it stands" if is_default else params)
 
     def report(epoch: int, value: float) -> None:
         trial.report(value, epoch)
         if not is_default and trial.should_prune():
             raise optuna.TrialPruned
 
-    log.info("trial %d/%d: %s", trial.number, config.trials, params if not is_default else "the spec as it stands")
     try:
-        value = train({} if is_default else params, folder, report)
+        return train({} if is_default else params, folder, report)
     except optuna.TrialPruned:
-        value = None
-    # Optuna gives a pruned trial its last report, and one that never reported the worst rank: so for diverged ones.
-    study.tell(trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE)
-    shutil.rmtree(folder, ignore_errors=True)  # not before the journal has the value: what is finished is not run again
-    log.info("trial %d: %s", trial.number, "stopped: hopeless" if value is None else f"{config.metric} {value:.4f}")
+        return None

@@ -56,6 +56,13 @@ def test_pods_that_differ_are_not_shared():
     assert {each.name for each in alone} == {task.name for task in graph.tasks}
 
 
+def test_what_a_person_approved_is_promoted_when_the_rest_is_long_done():
+    spec = load_spec(overrides=[*RECIPES, "serve.approve=manual"])
+    alone = [each.name for each in group(plan(spec), sharer(spec.cluster))]
+    approved = [each.name for each in group(plan(spec, approval={"selection": "x"}), sharer(spec.cluster))]
+    assert set(approved) ^ set(alone) == {"promote", "confirm-and-report", "report"}
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     graph, groups = grouped()

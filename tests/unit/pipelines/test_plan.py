@@ -93,6 +93,26 @@ def test_tuning_comes_before_training_when_asked_for():
     assert graph.task("train").inputs["study"] == "tune"
 
 
+def test_workers_share_the_trials_and_one_task_gathers_them():
+    graph = plan(load_spec(overrides=["tune.trials=8", "tune.workers=3"]))
+    workers = [task for task in graph.tasks if task.step == "tune"]
+    assert [task.name for task in workers] == ["tune-1", "tune-2", "tune-3"]
+    assert [task.settings["worker"] for task in workers] == ["tune-1", "tune-2", "tune-3"]
+    assert all(task.inputs == {"dataset": "ingest"} for task in workers), "side by side"
+    gather = graph.task("gather")
+    assert gather.sources == ("ingest", "tune-1", "tune-2", "tune-3")
+    shared = {key: value for key, value in workers[0].settings.items() if key != "worker"}
+    assert gather.settings == shared, "by which it finds what they share"
+    assert graph.task("train").inputs["study"] == "gather"
+    assert {"tune-1", "gather"} <= set(graph.tasks[-1].sources), "the report tells of them"
+
+
+@pytest.mark.parametrize("workers", [3, 0, -1])
+def test_a_worker_without_a_trial_is_refused(workers):
+    with pytest.raises(SpecError, match=r"tune.*(workers must be at most trials, which is 2|greater than or equal)"):
+        load_spec(overrides=["tune.trials=2", f"tune.workers={workers}"])
+
+
 def test_a_changed_gate_changes_only_what_depends_on_it():
     before, after = (plan(load_spec(overrides=[*RECIPES, f"gates.max_drop={drop}"])) for drop in (0.01, 0.02))
     changed = [new.name for old, new in zip(before.tasks, after.tasks, strict=True) if old != new]

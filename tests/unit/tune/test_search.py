@@ -64,8 +64,9 @@ def test_a_draw_goes_to_the_spec(tmp_path: Path) -> None:
     assert overrides(run(tmp_path, 4, lambda params, folder, report: 1.0)) == {}
 
 
-def test_metrics_that_grow_are_maximized(tmp_path: Path) -> None:
-    study = run(tmp_path, 5, lambda params, folder, report: params.get("train.lr", 0.0), metric="macro_f1")
+@pytest.mark.parametrize("metric", ["macro_f1", "map50_95", "map_at_r", "rank1"])
+def test_metrics_that_grow_are_maximized(tmp_path: Path, metric: str) -> None:
+    study = run(tmp_path, 5, lambda params, folder, report: params.get("train.lr", 0.0), metric=metric)
     assert best(study).value == max(trial.value for trial in study.trials)
 
 

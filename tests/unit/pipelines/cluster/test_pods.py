@@ -1,8 +1,11 @@
 """What the compiled pipeline asks of the cluster for each pod."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
+from fettle.errors import SpecError
 from fettle.spec import load_spec
 from pipelines.cluster.platform import Platform
 from pipelines.cluster.submit import Data, compose
@@ -73,10 +76,31 @@ def test_only_steps_that_open_the_store_have_its_keys(compiled):
     assert pod["secretAsEnv"][0]["secretName"] == "store"
 
 
+def test_steps_with_unfinished_work_keep_it_in_the_store(tmp_path):
+    platform = replace(PLATFORM, data="s3://fettle/data")
+    spec = load_spec(overrides=["tune.trials=4", "tune.workers=2", "recipes.slim=[prune, finetune]"])
+    _, pipeline = compose(spec, platform, Data("s3://fettle/data/x/images", "sha256:1"))
+    write(pipeline, tmp_path / "pipeline.yaml")
+    compiled = list(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
+    kept = {"name": "FETTLE_WORK", "value": "s3://fettle/data/work"}
+    executors = compiled[0]["deploymentSpec"]["executors"]
+    names = {name for name, each in executors.items() if kept in each["container"]["env"]}
+    assert names == {"exec-tune-1", "exec-tune-2", "exec-gather", "exec-train", "exec-prune-and-finetune-slim"}
+    for name in names:
+        container, pod = executor(compiled, name.removeprefix("exec-"))
+        assert pod["secretAsEnv"][0]["secretName"] == "store"
+        assert {"name": "AWS_ENDPOINT_URL_S3", "value": "http://minio.ns.svc:9000"} in container["env"]
+
+
+def test_workers_that_share_no_place_are_refused():
+    with pytest.raises(SpecError, match=r"`data`.*the 2 workers of `tune` share no place: set tune.workers=1"):
+        compose(load_spec(overrides=["tune.trials=4", "tune.workers=2"]), PLATFORM, Data("s3://x/y", "sha256:1"))
+
+
 def test_the_spec_becomes_that_of_the_platform(compiled):
     tasks = compiled[0]["root"]["dag"]["tasks"]
     given = {name: value["runtimeValue"]["constant"] for name, value in tasks["ingest"]["inputs"]["parameters"].items()}
-    assert (given["source"], given["content"]) == ("s3://fettle/data/x/images", "sha256:1")
+    assert (given["ingest_source"], given["ingest_content"]) == ("s3://fettle/data/x/images", "sha256:1")
     promote = tasks["select-and-promote"]["inputs"]["parameters"]["promote_serve"]["runtimeValue"]["constant"]
     assert '"repository": "s3://models"' in promote
     assert '"endpoint": "triton-pods:8000"' in promote

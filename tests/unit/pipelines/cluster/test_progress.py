@@ -9,7 +9,6 @@ from kubernetes import client as k8s
 
 from pipelines.cluster.follow import tidy
 from pipelines.cluster.narrate import Teller
-from pipelines.cluster.overhead import overhead_table
 from pipelines.cluster.progress import Place, Step, place_of, run_state, steps
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -111,12 +110,3 @@ def test_of_a_log_what_the_step_said_is_shown():
     assert tidy(LOG) == (LOG[6:8], "`dataset.path` holds no images.")
     assert tidy(LOG[:2] + LOG[8:]) == ([], "failed to execute component: exit status 3")
     assert tidy([]) == ([], "")
-
-
-def test_the_cost_of_pods_is_what_is_not_work():
-    found = {"a": Step("a", "done", 30.0), "b": Step("b", "cached", 8.0)}
-    assert overhead_table(found, {"a": 12.5}).splitlines()[1:] == [
-        "a           30      12.5      17.5",
-        "all         30      12.5      17.5",
-    ]
-    assert overhead_table(found, {}) == ""
