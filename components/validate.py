@@ -21,7 +21,7 @@ def validate(
     from fettle.evaluate.curves import read_curves
     from fettle.steps import run
 
-    baseline = reference.path if reference else None
+    place, baseline = export.uri, reference.path if reference else None
     out.path, out.metadata, found = run(
         "validate",
         out.path,
@@ -32,6 +32,7 @@ def validate(
         runtime=runtime,
         detections=detections,
     )
+    out.metadata["export"] = place  # whoever approves the candidate fetches it from there
     for key, value in found.items():
         if isinstance(value, float):
             metrics.log_metric(key, value)

@@ -55,7 +55,9 @@ def group(plan: Plan, may_share: Callable[[Task, Task], bool]) -> tuple[Group, .
 
 
 def _host(task: Task, plan: Plan) -> Task | None:
-    """Return the task whose pod ``task`` may join."""
+    """Return the task whose pod ``task`` may join; what a person approved is promoted when the rest is long done."""
+    if "approval" in task.settings:
+        return None
     role, steps = JOINS.get(task.step, ("", ()))
     inputs = {name: source for name, source in task.inputs.items() if isinstance(source, str)}
     for sources in task.inputs.values():

@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,7 @@ def run_local(plan: Plan, *, name: str, runs: Path, pretrained: bool = False, ve
 def _environment(runs: Path, pretrained: bool) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(FETTLE_OBJECTS=str(runs / "objects"), FETTLE_WORK=str(runs / "work"), PYTHONUNBUFFERED="1")
+    os.environ["FETTLE_BEGAN"] = datetime.now(UTC).isoformat(timespec="milliseconds")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.update(offline(pretrained=pretrained))
     try:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from fettle.cli.options import AsJson, Overrides, SpecFile, narrate, read_spec
 if TYPE_CHECKING:
     from fettle.spec import Spec
     from pipelines.cluster.kube import Kube
+    from pipelines.cluster.origin import Origin
     from pipelines.cluster.platform import Platform
     from pipelines.cluster.service import Service
     from pipelines.cluster.submit import Data
@@ -53,20 +54,16 @@ def submit(
     """
     narrate()
     given = read_spec(spec, overrides)
-    with _at_cluster(context, namespace, platform, endpoint) as here:
+    with at_cluster(context, namespace, platform, endpoint) as here:
         if terminate:
             here.service.terminate(terminate)
             return
         run_id = follow or _start(given, here)
-        _say_where(here, run_id)
+        say_where(here, run_id)
         if not wait:
             typer.echo(run_id)
             return
-        try:
-            _finish(given, here, run_id, as_json=as_json)
-        except KeyboardInterrupt:
-            typer.echo(f"\nThe run goes on: `fettle submit --follow {run_id}`, or end it by --terminate.", err=True)
-            raise
+        finish(given, here, run_id, as_json=as_json)
 
 
 def schedule(
@@ -89,14 +86,14 @@ def schedule(
             f"five fields, such as '0 3 * * 1' (Mondays at three), got {cron!r}", param_hint="--cron"
         )
     given = read_spec(spec, overrides)
-    with _at_cluster(context, namespace, platform, endpoint) as here:
+    with at_cluster(context, namespace, platform, endpoint) as here:
         _, pipeline = compose(given, here.platform, _bring_data(given, here), look_again=True)
         made = here.service.schedule(pipeline, experiment=given.name, name=f"{given.name} {cron}", cron=f"0 {cron}")
     typer.echo(made)
 
 
 @dataclass(frozen=True)
-class _Here:
+class Here:
     """The cluster, while it is reached."""
 
     kube: "Kube"
@@ -105,7 +102,8 @@ class _Here:
 
 
 @contextlib.contextmanager
-def _at_cluster(context: str | None, namespace: str | None, platform: Path | None, endpoint: str) -> Iterator[_Here]:
+def at_cluster(context: str | None, namespace: str | None, platform: Path | None, endpoint: str) -> Iterator[Here]:
+    """Yield the cluster that the options name."""
     from pipelines.cluster.kube import connect
     from pipelines.cluster.platform import find_platform, reach
     from pipelines.cluster.service import open_service
@@ -114,12 +112,16 @@ def _at_cluster(context: str | None, namespace: str | None, platform: Path | Non
     kube = connect(context=context, namespace=namespace)
     found = find_platform(kube, file=platform, endpoint=endpoint)
     with reach(kube, found.kfp) as url:
-        yield _Here(kube, found, open_service(url))
+        yield Here(kube, found, open_service(url))
 
 
-def _bring_data(given: "Spec", here: _Here) -> "Data":
+def _bring_data(given: "Spec", here: Here) -> "Data":
+    from pipelines.cluster.machines import check_cluster, check_spec
     from pipelines.cluster.store import store_environment
     from pipelines.cluster.submit import bring_data
+
+    check_spec(given)
+    check_cluster(given, here.kube)
 
     def tell(done: int, total: int) -> None:
         if done == total or done % 500 == 0:
@@ -127,12 +129,14 @@ def _bring_data(given: "Spec", here: _Here) -> "Data":
 
     with store_environment(here.kube, here.platform) as environ:
         data = bring_data(given, here.platform, environ, on_file=tell)
-    if not data.uploaded and data.path != given.dataset.path:
+    if data.made:
+        typer.echo(f"Data       {given.dataset.count} castings, made by the step that reads them", err=True)
+    elif not data.uploaded and data.path != given.dataset.path:
         typer.echo(f"Data       {data.path}: nothing to upload", err=True)
     return data
 
 
-def _start(given: "Spec", here: _Here) -> str:
+def _start(given: "Spec", here: Here) -> str:
     from pipelines.cluster.submit import compose
 
     graph, pipeline = compose(given, here.platform, _bring_data(given, here))
@@ -142,7 +146,8 @@ def _start(given: "Spec", here: _Here) -> str:
     return here.service.submit(pipeline, experiment=given.name, name=name)
 
 
-def _say_where(here: _Here, run_id: str) -> None:
+def say_where(here: Here, run_id: str) -> None:
+    """Say where a run is looked at."""
     from pipelines.cluster.platform import in_cluster
 
     where = here.platform.ui
@@ -157,38 +162,63 @@ def _say_where(here: _Here, run_id: str) -> None:
         typer.echo(f"           {where.rstrip('/')}/#/runs/details/{run_id}", err=True)
 
 
-def _finish(given: "Spec", here: _Here, run_id: str, *, as_json: bool) -> None:
+def finish(given: "Spec", here: Here, run_id: str, *, as_json: bool, cached: Container[str] = ()) -> None:
+    """Follow a run to its end, bring its results home, and say how it ended.
+
+    Args:
+        given: The spec.
+        here: Where it runs.
+        run_id: The run.
+        as_json: Print JSON.
+        cached: Tasks that must come from the cache.
+
+    Raises:
+        GateError: If nothing passed the gates, and nobody approved anything.
+        RunError: If the run failed.
+    """
     from fettle.cli.summary import show_run
     from fettle.errors import GateError
     from pipelines.cluster.follow import Follower
     from pipelines.cluster.narrate import Teller
-    from pipelines.cluster.overhead import overhead_table
-    from pipelines.cluster.results import artifact_store, bring_home, seconds_of_work
+
+    try:
+        Follower(here.service, run_id, Teller(sys.stderr), here.kube, cached).follow()
+    except KeyboardInterrupt:
+        typer.echo(f"\nThe run goes on: `fettle submit --follow {run_id}`, or end it by --terminate.", err=True)
+        raise
+    report, origin = _bring_home(given, here, run_id)
+    has_winner = show_run(report, Path(given.runs), given, as_json=as_json)
+    folder = Path(given.runs) / given.name / "latest"
+    origin.save(folder)
+    if any(folder.glob("promotion*")):
+        _say_serving(here)
+        return
+    if given.serve.approve == "manual":
+        typer.echo(f"Approve    fettle approve {folder} --by NAME --reason WHY", err=True)
+    if not has_winner:
+        raise GateError("No candidate passed the gates, so nothing was promoted; the report says which gate and why.")
+
+
+def _bring_home(given: "Spec", here: Here, run_id: str) -> tuple[Path, "Origin"]:
+    from pipelines.cluster.origin import Origin
+    from pipelines.cluster.results import artifact_store, bring_home
     from pipelines.cluster.store import store_environment
 
-    steps = Follower(here.service, run_id, Teller(sys.stderr), here.kube).follow()
-    runs = Path(given.runs)
     with store_environment(here.kube, here.platform) as environ:
         store = artifact_store(here.kube, environ)
-        report = bring_home(store, given.name, run_id, runs.absolute() / "objects")
-        work = seconds_of_work(store, given.name, run_id)
-    typer.echo(f"\n{overhead_table(steps, work)}", err=True)
-    if not show_run(report, runs, given, as_json=as_json):
-        raise GateError("No candidate passed the gates, so nothing was promoted; the report says which gate and why.")
-    _say_serving(given, here)
+        report, places = bring_home(store, given.name, run_id, Path(given.runs).absolute() / "objects")
+    return report, Origin(run_id, here.kube.context, here.kube.namespace, places)
 
 
-def _say_serving(given: "Spec", here: _Here) -> None:
+def _say_serving(here: Here) -> None:
     from pipelines.cluster.platform import in_cluster
 
     address = here.platform.triton
-    if given.serve.approve != "auto" or not address:
-        return
-    if service := in_cluster(address):
+    if service := in_cluster(address) if address else None:
         name, namespace, port = service
         place = namespace or here.kube.namespace
         typer.echo(
             f"Serving    {name}.{place}:{port}; from here kubectl port-forward -n {place} svc/{name} {port}", err=True
         )
-    else:
+    elif address:
         typer.echo(f"Serving    {address}", err=True)

@@ -10,8 +10,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kubernetes.client import V1Pod
@@ -49,20 +50,43 @@ def forward(kube: Kube, service: str, port: int, *, namespace: str = "") -> Iter
     """
     way = _Way(kube, service, port, namespace or kube.namespace)
     way.open().close()  # so that a refusal is said here, and not by some client
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        threading.Thread(target=_accept, args=(listener, way), daemon=True).start()
-        host, local = listener.getsockname()
-        try:
-            yield f"{host}:{local}"
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
+    with _listen(way.open) as address:
+        yield address
 
 
-def find(kube: Kube, service: str, port: int, namespace: str) -> Target:
+@contextlib.contextmanager
+def forward_each(kube: Kube, service: str, port: int, *, namespace: str = "") -> Iterator[dict[str, str]]:
+    """Yield ``host:port`` on this machine for each pod of a Service, ready or not, by the pod's name.
+
+    Raises:
+        ClusterError: If there is no such Service.
+    """
+    targets = [target for _, target in find(kube, service, port, namespace or kube.namespace)]
+    with contextlib.ExitStack() as stack:
+        yield {each.pod: stack.enter_context(_listen(partial(_open, kube, each))) for each in targets}
+
+
+def find_ready(kube: Kube, service: str, port: int, namespace: str) -> Target:
     """Return a ready pod of a Service.
 
     Raises:
         ClusterError: If there is none.
+    """
+    found = find(kube, service, port, namespace)
+    for pod, target in found:
+        if is_ready(pod):
+            return target
+    raise ClusterError(
+        f"None of the {len(found)} pods of Service {service!r} in namespace {namespace!r} is ready: look at "
+        f"`kubectl get pods -n {namespace}`."
+    )
+
+
+def find(kube: Kube, service: str, port: int, namespace: str) -> list[tuple[V1Pod, Target]]:
+    """Return the pods of a Service that are not about to go.
+
+    Raises:
+        ClusterError: If there is no such Service, or it has no such port.
     """
     found = kube.service(service, namespace)
     if found is None or not found.spec.selector:
@@ -72,21 +96,17 @@ def find(kube: Kube, service: str, port: int, namespace: str) -> Target:
         known = ", ".join(str(each.port) for each in found.spec.ports)
         raise ClusterError(f"Service {service!r} in namespace {namespace!r} has no port {port}, only {known}.")
     pods = kube.pods(",".join(f"{key}={value}" for key, value in found.spec.selector.items()), namespace)
-    for pod in pods:
-        if is_ready(pod):
-            return Target(pod.metadata.name, namespace, _number(pod, asked.target_port or port))
-    raise ClusterError(
-        f"None of the {len(pods)} pods of Service {service!r} in namespace {namespace!r} is ready: look at "
-        f"`kubectl get pods -n {namespace}`."
-    )
+    return [
+        (pod, Target(pod.metadata.name, namespace, _number(pod, asked.target_port or port)))
+        for pod in pods
+        if not pod.metadata.deletion_timestamp
+    ]
 
 
 def is_ready(pod: V1Pod) -> bool:
     """Tell whether a pod takes requests."""
     conditions = pod.status.conditions or []
-    return not pod.metadata.deletion_timestamp and any(
-        each.type == "Ready" and each.status == "True" for each in conditions
-    )
+    return any(each.type == "Ready" and each.status == "True" for each in conditions)
 
 
 def _number(pod: V1Pod, port: int | str) -> int:
@@ -107,7 +127,7 @@ class _Way:
         if self._target and time.monotonic() - self._found < REMEMBERED:
             with contextlib.suppress(ClusterError):
                 return _open(self._kube, self._target)
-        self._target, self._found = find(self._kube, *self._service), time.monotonic()
+        self._target, self._found = find_ready(self._kube, *self._service), time.monotonic()
         return _open(self._kube, self._target)
 
 
@@ -128,17 +148,28 @@ def _open(kube: Kube, target: Target) -> WebSocket:
         raise ClusterError(f"Port-forwarding to pod {target.pod} failed: {error}.") from None
 
 
-def _accept(listener: socket.socket, way: _Way) -> None:
+@contextlib.contextmanager
+def _listen(open_way: Callable[[], WebSocket]) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        threading.Thread(target=_accept, args=(listener, open_way), daemon=True).start()
+        host, local = listener.getsockname()
+        try:
+            yield f"{host}:{local}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(listener: socket.socket, open_way: Callable[[], WebSocket]) -> None:
     with contextlib.suppress(OSError):  # closed: the block is over
         while True:
             local, _ = listener.accept()
-            threading.Thread(target=_serve, args=(local, way), daemon=True).start()
+            threading.Thread(target=_serve, args=(local, open_way), daemon=True).start()
 
 
-def _serve(local: socket.socket, way: _Way) -> None:
+def _serve(local: socket.socket, open_way: Callable[[], WebSocket]) -> None:
     """Carry one connection. Whatever breaks closes it: that is what its client understands."""
     with local, contextlib.suppress(ClusterError, OSError, WebSocketException):
-        remote = way.open()
+        remote = open_way()
         try:
             _carry(local, remote)
         finally:

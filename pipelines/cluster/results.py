@@ -13,7 +13,7 @@ from fettle.storage import Store, open_store
 from pipelines.cluster.kube import Kube
 
 LAUNCHER = "kfp-launcher"  # ConfigMap of Kubeflow: where the artifacts of a namespace are
-HEAVY = ("dataset", "model", "search")  # kinds that stay in the store
+HEAVY = ("dataset", "model", "search", "export")  # kinds that stay in the store
 
 
 def artifact_store(kube: Kube, environ: Mapping[str, str]) -> Store:
@@ -30,7 +30,7 @@ def artifact_store(kube: Kube, environ: Mapping[str, str]) -> Store:
     return open_store(f"s3://{place}", environ=environ)
 
 
-def bring_home(store: Store, pipeline: str, run_id: str, objects: Path) -> Path:
+def bring_home(store: Store, pipeline: str, run_id: str, objects: Path) -> tuple[Path, Mapping[str, str]]:
     """Fetch the report of a run, and the small artifacts that it tells of, into ``objects``.
 
     Args:
@@ -40,26 +40,27 @@ def bring_home(store: Store, pipeline: str, run_id: str, objects: Path) -> Path:
         objects: Folder of artifacts of local runs; what is there already is not fetched again.
 
     Returns:
-        The report.
+        The report, and where each artifact is that it tells of.
 
     Raises:
         ArtifactError: If the run has no report, or it was altered.
         StorageError: If the store fails.
     """
-    places = _find(store, f"{pipeline}/{run_id}", "places")
-    for url in json.loads(store.read(places)).values():
-        _fetch(store, _key(store, url), objects, skip=HEAVY)
-    return _fetch(store, places.removesuffix("places") + "out", objects)
+    found = _find(store, f"{pipeline}/{run_id}", "places")
+    places: Mapping[str, str] = json.loads(store.read(found))
+    for url in places.values():
+        fetch(store, url, objects, skip=HEAVY)
+    return _fetch(store, found.removesuffix("places") + "out", objects), places
 
 
-def seconds_of_work(store: Store, pipeline: str, run_id: str) -> Mapping[str, float]:
-    """Return how long each task of a run worked, by its card; those from the cache are not among them."""
-    seconds: dict[str, float] = {}
-    for name in store.list(f"{pipeline}/{run_id}"):
-        if name.endswith("out/card.json"):
-            task = name.split("/")[2]
-            seconds[task] = seconds.get(task, 0.0) + float(json.loads(store.read(name))["seconds"])
-    return seconds
+def fetch(store: Store, url: str, objects: Path, *, skip: Container[str] = ()) -> Path:
+    """Fetch an artifact, unless it is there or its kind is among ``skip``; return its place among ``objects``.
+
+    Raises:
+        ArtifactError: If it is not in the store of this namespace, or no artifact.
+        StorageError: If the store fails.
+    """
+    return _fetch(store, _key(store, url), objects, skip=skip)
 
 
 def _find(store: Store, prefix: str, end: str) -> str:
@@ -77,7 +78,6 @@ def _key(store: Store, url: str) -> str:
 
 
 def _fetch(store: Store, key: str, objects: Path, *, skip: Container[str] = ()) -> Path:
-    """Fetch an artifact, unless it is there or its kind is among ``skip``; return its place among ``objects``."""
     objects.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=objects, prefix=".") as folder:
         fresh = Path(folder) / "artifact"

@@ -5,7 +5,7 @@ import io
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,14 @@ class Service:
     url: str
     client: kfp.Client
 
-    def submit(self, pipeline: BaseComponent, *, experiment: str, name: str) -> str:
-        """Start a run and return its id; tasks whose work was done before are taken from the cache."""
+    def submit(self, pipeline: BaseComponent | Mapping[str, Any], *, experiment: str, name: str) -> str:
+        """Start a run and return its id; tasks whose work was done before are taken from the cache.
+
+        Args:
+            pipeline: A pipeline, or its ``pipeline_spec`` and ``platform_spec``.
+            experiment: Kubeflow's name for runs that belong together.
+            name: Of the run.
+        """
         with self._explained(), _compiled(pipeline) as file:
             made = self.client.create_run_from_pipeline_package(str(file), experiment_name=experiment, run_name=name)
         return str(made.run_id)
@@ -47,8 +53,12 @@ class Service:
         return str(made.recurring_run_id)
 
     def run(self, run_id: str) -> V2beta1Run:
-        """Return what the server knows of a run."""
-        with self._explained():
+        """Return what the server knows of a run.
+
+        Raises:
+            ClusterError: If it knows none of that id, or does not answer.
+        """
+        with self._explained(absent=f"knows no run {run_id!r}: was it deleted, or is it of another cluster?"):
             return self.client.get_run(run_id)
 
     def terminate(self, run_id: str) -> None:
@@ -57,12 +67,14 @@ class Service:
             self.client.terminate_run(run_id)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, absent: str = "") -> Iterator[None]:
         """Turn what the client raises into one sentence, and keep its links to this address to ourselves."""
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
         except ApiException as error:
+            if absent and error.status == 404:
+                raise ClusterError(f"Kubeflow Pipelines {absent}") from None
             raise ClusterError(f"Kubeflow Pipelines refused (HTTP {error.status}): {_message(error)}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"Kubeflow Pipelines does not answer at {self.url}: {error}") from None
@@ -83,10 +95,13 @@ def open_service(url: str) -> Service:
 
 
 @contextlib.contextmanager
-def _compiled(pipeline: BaseComponent) -> Iterator[Path]:
+def _compiled(pipeline: BaseComponent | Mapping[str, Any]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        write(pipeline, file)
+        if isinstance(pipeline, Mapping):  # JSON is YAML
+            file.write_text("\n---\n".join(json.dumps(pipeline[part]) for part in ("pipeline_spec", "platform_spec")))
+        else:
+            write(pipeline, file)
         yield file
 
 

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,14 @@ VOLATILE = ("log/",)
 
 @dataclass(frozen=True)
 class Card:
-    """What an artifact is. ``parents`` maps a role to ``{kind, name, digest, parents}``, nested."""
+    """What an artifact is.
+
+    Attributes:
+        parents: By role, in short (:meth:`brief`), nested.
+        started: When its making began: ISO time, UTC.
+        created: When it was sealed.
+        seconds: How long the making took in all.
+    """
 
     kind: str
     name: str
@@ -39,13 +46,15 @@ class Card:
     summary: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: Mapping[str, Any] = field(default_factory=dict)
+    started: str = ""
     created: str = ""
     seconds: float = 0.0
     schema: int = SCHEMA
 
     def brief(self) -> dict[str, Any]:
         """Return what a child records of this parent."""
-        return {"kind": self.kind, "name": self.name, "digest": self.digest, "parents": self.parents}
+        fields = ("kind", "name", "digest", "parents", "started", "seconds")
+        return {name: getattr(self, name) for name in fields}
 
 
 class Draft:
@@ -156,6 +165,7 @@ def seal(
         summary=summary,
         versions=versions(),
         hardware=passport().to_json(),
+        started=_before(seconds),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
     )
@@ -183,8 +193,8 @@ def read_card(path: Path) -> Card:
 
 
 def set_seconds(path: Path, seconds: float) -> None:
-    """Note how long the making of an artifact took in all; its digest is of what it is, and stays."""
-    values = {**vars(read_card(path)), "seconds": round(seconds, 3)}
+    """Note how long the making of an artifact took in all, up to now; its digest is of what it is, and stays."""
+    values = {**vars(read_card(path)), "started": _before(seconds), "seconds": round(seconds, 3)}
     fresh = path / f".{CARD}.partial"
     fresh.write_text(json.dumps(values, indent=1, sort_keys=True, default=str) + "\n")
     fresh.replace(path / CARD)
@@ -200,6 +210,10 @@ def digest_json(value: object) -> str:
     """Return ``sha256:<hex>`` of a JSON value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _before(seconds: float) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
 def _files(path: Path) -> list[Path]:

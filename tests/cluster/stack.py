@@ -23,7 +23,7 @@ dataset: {path: data/tiny, layout: castings, count: 120}
 model: {family: resnet18, image_size: 32}
 train: {preset: plain, epochs: 1}
 runtimes: [onnxruntime]
-gates: {max_drop: 1}
+gates: {max_drop: 0.5, class_floor: null}
 benchmark: {rounds: 3, batches: [1]}
 """
 RESTRICTED = {

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from kubernetes.client import CoreV1Api
+from kubernetes.client import CoreV1Api, CustomObjectsApi
 
 from pipelines.cluster.kube import Kube
 
-from .stack import CLI, NAMESPACE, TINY, Installation, fettle
+from .stack import CLI, NAMESPACE, TINY, Installation, eventually, fettle
 
 RUN, DATA_STORE, HARDWARE = 1, 8, 10  # exit codes
 
@@ -49,6 +49,19 @@ def test_an_image_that_is_not_there_is_named(installation: Installation, spec: P
     done = fettle("submit", "--spec", str(spec), "--platform", "platform.yaml", cwd=tmp_path)
     assert done.returncode == RUN, done.stderr
     assert "fettle/absent:1" in done.stderr.splitlines()[-1]
+
+
+def test_a_run_that_somebody_deletes_is_not_followed_for_ever(
+    installation: Installation, spec: Path, tmp_path: Path
+) -> None:
+    run_id = fettle("submit", "--no-wait", "--spec", str(spec), cwd=tmp_path).stdout.strip()
+    eventually(lambda: installation.kube.pods(f"pipeline/runid={run_id}"), "the first pod of the run")
+    CustomObjectsApi(installation.kube.api).delete_collection_namespaced_custom_object(
+        "argoproj.io", "v1alpha1", NAMESPACE, "workflows", label_selector=f"pipeline/runid={run_id}"
+    )
+    done = fettle("submit", "--follow", run_id, "--spec", str(spec), cwd=tmp_path)
+    assert done.returncode == RUN, done.stderr
+    assert f"Run {run_id} was deleted" in done.stderr.splitlines()[-1]
 
 
 @pytest.fixture

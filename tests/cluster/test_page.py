@@ -10,6 +10,7 @@ import pytest
 from .stack import NAMESPACE, ROOT, TINY, Installation
 
 
+@pytest.mark.timeout(1800)
 def test_from_the_stack_to_an_answer(installation: Installation, tmp_path: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which the page uses, is not on PATH")
@@ -27,6 +28,8 @@ def test_from_the_stack_to_an_answer(installation: Installation, tmp_path: Path)
     }.items():
         assert said in script
         script = script.replace(said, meant)
-    done = subprocess.run(["bash", "-c", f"set -em\n{script}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    # What the page starts in the background would keep the pipes open when a command after it fails.
+    script = f"set -em\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert len(re.findall(r"^(ok|defective)\t", done.stdout, re.MULTILINE)) == 12

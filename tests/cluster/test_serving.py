@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from kubernetes.client import AppsV1Api
 
-from fettle.errors import ServeError
+from fettle.errors import ServeError, StorageError
 from fettle.export.manifest import Export
-from fettle.publish import Promotion, approve, promote, rollback
-from fettle.publish.repository import live_version
+from fettle.publish import Promotion, approve, history, promote, rollback
+from fettle.publish.repository import live_version, read_record, verify_version, versions
 from fettle.serve.client import Client
 from fettle.spec.serve import ServeConfig
 from fettle.storage import ConflictError, Store
@@ -51,17 +51,21 @@ def live(store: Store, triton: str, linear_export: Maker) -> int:
 
 
 @pytest.fixture
-def no_store(installation: Installation) -> Iterator[Callable[[], None]]:
-    """Take the object store away; it is back at the end."""
-    apps, name = AppsV1Api(installation.kube.api), f"{RELEASE}-minio"
+def switch_store(installation: Installation) -> Iterator[Callable[[bool], None]]:
+    """Take the object store away at once, and bring it back; it is back at the end."""
+    apps, name, namespace = AppsV1Api(installation.kube.api), f"{RELEASE}-minio", installation.kube.namespace
 
-    def scale(replicas: int) -> None:
-        apps.patch_namespaced_stateful_set_scale(name, installation.kube.namespace, {"spec": {"replicas": replicas}})
-        eventually(lambda: len(installation.kube.pods("app.kubernetes.io/component=minio")) == replicas, "the scaling")
+    def switch(on: bool) -> None:
+        apps.patch_namespaced_stateful_set_scale(name, namespace, {"spec": {"replicas": int(on)}})
+        if on:
+            eventually(lambda: has_store(installation), "the store coming back")
+            return
+        for pod in installation.pods("minio"):
+            installation.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
+        eventually(lambda: not installation.kube.pods("app.kubernetes.io/component=minio"), "the end of the store")
 
-    yield lambda: scale(0)
-    scale(1)
-    eventually(lambda: has_store(installation), "the store coming back")
+    yield switch
+    switch(True)
 
 
 def has_store(installation: Installation) -> bool:
@@ -91,15 +95,40 @@ def test_a_pod_that_is_killed_is_replaced_by_one_that_serves_the_promoted_versio
 
 
 def test_serving_goes_on_without_the_store_and_a_promotion_says_what_is_missing(
-    installation: Installation, triton: str, live: int, no_store: Callable[[], None], pod: Start
+    installation: Installation, triton: str, live: int, switch_store: Callable[[bool], None], pod: Start
 ) -> None:
-    no_store()
+    switch_store(False)
     name = pod(["fettle", "rollback", MODEL, "--repository", installation.platform.repository])
     eventually(lambda: ended(installation, name), "the end of the rollback", 120)
     assert any("AWS_ENDPOINT_URL_S3" in line for line in installation.kube.log(name, lines=20))
     assert answers(triton, live)
     (server,) = installation.pods("triton")
     assert all(status.ready for status in server.status.container_statuses)
+
+
+def test_a_store_that_goes_while_a_model_is_published_leaves_the_repository_whole(
+    store: Store, triton: str, live: int, linear_export: Maker, switch_store: Callable[[bool], None]
+) -> None:
+    large = linear_export(seed=31, size=64, classes=tuple(f"class {number}" for number in range(2000)))  # 100 MB
+    known = versions(store, MODEL)
+    with ThreadPoolExecutor() as pool:
+        tried = pool.submit(publish, store, large)
+        while versions(store, MODEL) == known:  # until a number is claimed, and the upload begins
+            assert not tried.done()
+        switch_store(False)
+        error = tried.exception(timeout=90)  # after some more tries
+        assert isinstance(error, StorageError)
+        assert "AWS_ENDPOINT_URL_S3" in str(error)
+    assert answers(triton, live)
+
+    switch_store(True)
+    assert live_version(store, MODEL) == live
+    verify_version(store, read_record(store, MODEL, live))
+    again = publish(store, large)
+    assert again.previous == live
+    verify_version(store, read_record(store, MODEL, again.version))
+    assert history(store, MODEL)[-1].version == again.version
+    eventually(lambda: answers(triton, again.version), "the repeated promotion being served", 300)
 
 
 def test_wrong_keys_are_told(installation: Installation, live: int, pod: Start) -> None:

@@ -1,21 +1,26 @@
 """``fettle submit``: from a spec to a version that every Triton pod has confirmed."""
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 import urllib3
 
 from fettle.card import read_card
+from fettle.publish.repository import read_record
 from fettle.serve.client import Client
+from fettle.storage import Store
 from pipelines.cluster.forward import forward
 from pipelines.cluster.platform import reach
 from pipelines.cluster.progress import place_of
 from pipelines.cluster.service import Service, open_service
 
+from .lineage import SERVICE, known_lineage
 from .stack import Installation, eventually, fettle
 
 SPEC = """
@@ -55,22 +60,77 @@ def test_a_run_ends_with_a_version_that_every_triton_confirms(first: CompletedPr
     told = json.loads(first.stdout)
     assert told["winner"]
     assert "gives the offline answers to all" in told["answer"]["words"]
-    assert f"[ {STEPS}/{STEPS}] confirm-and-report" in first.stderr
+    assert f"/{STEPS}] confirm-and-report" in first.stderr
     with Client(triton, "submitted") as client:
         assert client.describe().version == str(told["answer"]["version"])
 
 
-def test_the_lineage_goes_from_the_served_version_to_the_data(first: CompletedProcess[str], home: Path) -> None:
-    parents = read_card(home / json.loads(first.stdout)["run"] / "confirmation-submitted").parents["promotion"]
-    kinds = set()
+def test_the_lineage_goes_from_the_served_version_to_the_data(
+    installation: Installation, first: CompletedProcess[str], home: Path
+) -> None:
+    check_lineage(installation, home / json.loads(first.stdout)["run"])
 
-    def walk(parent: dict) -> None:  # type: ignore[type-arg]
-        kinds.add(parent["kind"])
-        for each in parent["parents"].values():
-            walk(each)
 
-    walk(dict(parents))
-    assert {"promotion", "selection", "export", "model", "dataset"} <= kinds
+def check_lineage(installation: Installation, run: Path) -> None:
+    """See that ML Metadata leads from the confirmation of a run to the data, by the very cards that came home."""
+    confirmation = read_card(run / "confirmation-submitted")
+    cards = lineage(confirmation.brief())
+    assert {"promotion", "selection", "export", "model", "dataset"} <= set(cards.values())
+    places = json.loads((run / "cluster.json").read_text())["places"]
+    with forward(installation.kube, *SERVICE) as address:
+        known = known_lineage(address, places["confirmation"])
+    assert cards.items() <= known.items()
+    for artifact in run.iterdir():
+        if artifact.is_dir():
+            assert known.get((card := read_card(artifact)).digest, card.kind) == card.kind
+
+
+def lineage(brief: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kind of a card and of all behind it, by digest."""
+    found = {brief["digest"]: brief["kind"]}
+    for parent in brief["parents"].values():
+        found |= lineage(parent)
+    return found
+
+
+def test_the_report_tells_what_each_step_waited_for(first: CompletedProcess[str], home: Path) -> None:
+    page = (home / json.loads(first.stdout)["report"]).read_text()
+    told = re.search(r'<section id="time">.*?</section>', page, re.DOTALL)
+    assert told
+    rows = re.findall(r'<th scope="row">([^<]+)', told[0])
+    assert "confirmation submitted" in rows
+    assert "dataset castings" in rows or "came from the cache" in told[0]  # of an earlier session of tests
+
+
+def test_what_a_person_approves_is_promoted_and_rolled_back(
+    installation: Installation, store: Store, triton: str, first: CompletedProcess[str], home: Path
+) -> None:
+    before, run = json.loads(first.stdout)["answer"]["version"], "runs/submitted/latest"
+    manual = fettle("submit", "--json", "serve.approve=manual", cwd=home)
+    assert manual.returncode == 0, manual.stderr
+    assert json.loads(manual.stdout)["answer"] is None
+    seen = json.loads((home / run / "cluster.json").read_text())["run_id"]
+    loser = {"baseline-onnxruntime", "int8-onnxruntime"} - {json.loads(manual.stdout)["winner"]}
+    words = ["--by", "Ada", "--reason", "I saw it", "--candidate", *loser]
+    approved = fettle("approve", run, *words, cwd=home)
+    assert approved.returncode == 0, approved.stderr
+
+    done = fettle("promote", run, "--approval", "approval", "--json", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("from the cache") == STEPS - 1, done.stderr
+    told = json.loads(done.stdout)
+    assert told["answer"]["version"] > before
+    assert json.loads((home / run / "cluster.json").read_text())["run_id"] != seen
+    record = read_record(store, "submitted", told["answer"]["version"])
+    assert (record.sign_off.by, record.sign_off.candidate) == ("Ada", *loser)
+    assert record.lineage["digest"] in lineage(read_card(home / run / "selection").brief())
+    check_lineage(installation, home / run)
+
+    back = fettle("rollback", "submitted", "--by", "Ada", cwd=home)
+    assert (back.returncode, back.stdout) == (0, f"submitted {before}\n"), back.stderr
+    assert back.stderr.count("Serving") == len(installation.pods("triton"))
+    with Client(triton, "submitted") as client:
+        assert client.describe().version == str(before)
 
 
 def test_a_second_run_is_served_from_the_cache(first: CompletedProcess[str], home: Path) -> None:

@@ -48,8 +48,11 @@ def common(
     del version
 
 
-# `run` and `compile` belong to the orchestrator's package, which the library does not import.
-for plugin in sorted(entry_points(group="fettle.commands"), key=lambda each: each.name, reverse=True):
-    app.command(plugin.name, rich_help_panel=None)(plugin.load())
-for command in COMMANDS:
-    app.command(command.__name__)(command)
+# `run` and `compile` belong to the orchestrator's package, which the library does not import. It also knows how to
+# promote what ran elsewhere: its command of a name goes before ours.
+own = {command.__name__: command for command in COMMANDS}
+plugins = {plugin.name: plugin for plugin in entry_points(group="fettle.commands")}
+for name in sorted(plugins.keys() - own.keys(), reverse=True):
+    app.command(name, rich_help_panel=None)(plugins[name].load())
+for name, command in own.items():
+    app.command(name)(plugins[name].load() if name in plugins else command)

@@ -19,6 +19,13 @@ Repository = Annotated[
     str | None, typer.Option("--repository", help="Folder or s3://bucket/prefix; by default the spec's.")
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")]
+By = Annotated[str, typer.Option(help="Who approves.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the served version.")]
+Name = Annotated[str | None, typer.Option(help="Name in the table; by default the winner.")]
+ApprovalFolder = Annotated[Path | None, typer.Option(help="An approval artifact; without it the gates decide.")]
+Served = Annotated[str, typer.Argument(help="Model in the repository.")]
+To = Annotated[int | None, typer.Option(help="Version; by default the one that was live before.")]
+Whose = Annotated[str, typer.Option("--by", help="Who rolls back; it is kept in the history.")]
 
 
 class Wire(StrEnum):
@@ -32,13 +39,7 @@ Protocol = Annotated[Wire, typer.Option(help="How to ask.")]
 Endpoint = Annotated[str | None, typer.Option(help="HOST:PORT; by default that of `fettle serve`.")]
 
 
-def approve(
-    run: Run,
-    by: Annotated[str, typer.Option(help="Who approves.")],
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the served version.")],
-    candidate: Annotated[str | None, typer.Option(help="Name in the table; by default the winner.")] = None,
-    out: Out = Path("approval"),
-) -> None:
+def approve(run: Run, by: By, reason: Reason, candidate: Name = None, out: Out = Path("approval")) -> None:
     """Record a person's yes to a candidate, bound to its files."""
     from fettle.steps.approve import approve as step
 
@@ -48,7 +49,7 @@ def approve(
 
 def promote(
     run: Run,
-    approval: Annotated[Path | None, typer.Option(help="An approval artifact; without it the gates decide.")] = None,
+    approval: ApprovalFolder = None,
     out: Out = Path("promotion"),
     model: Model = None,
     repository: Repository = None,
@@ -59,25 +60,20 @@ def promote(
     from fettle.steps.promote import promote as step
 
     narrate()
-    own = run / RUN_SPEC
-    given = read_spec(spec or (own if own.is_file() else None), _overrides(model, repository))
+    given = spec_of_run(run, spec, model, repository)
     artifact = step(*_selected(run), out, serve=given.serve, name=given.name, sign_off=approval)
     summary = artifact.card.summary
     typer.echo(json.dumps(dict(summary)) if as_json else f"{summary['model']} {summary['version']}")
 
 
 def rollback(
-    model: Annotated[str, typer.Argument(help="Model in the repository.")],
-    to: Annotated[int | None, typer.Option(help="Version; by default the one that was live before.")] = None,
-    by: Annotated[str, typer.Option(help="Who rolls back; it is kept in the history.")] = "",
-    repository: Repository = None,
-    spec: SpecFile = None,
+    model: Served, to: To = None, by: Whose = "", repository: Repository = None, spec: SpecFile = None
 ) -> None:
     """Make an earlier version live again. Nothing is deleted; `fettle serve` follows by itself."""
     from fettle.publish import rollback as roll_back
     from fettle.storage import open_store
 
-    given = read_spec(spec, _overrides(model, repository))
+    given = read_spec(spec, overrides(model, repository))
     version = roll_back(open_store(given.serve.repository), model, to=to, by=by)
     typer.echo(f"{model} {version}")
 
@@ -94,7 +90,7 @@ def serve(
     from fettle.serve.keep import keep_serving
 
     narrate()
-    given = read_spec(spec, _overrides(None, repository))
+    given = read_spec(spec, overrides(None, repository))
     keep_serving(
         given.serve.repository,
         only=models or (),
@@ -165,6 +161,13 @@ def _selected(run: Path) -> tuple[Path, list[Path]]:
     return run / "selection", sorted(run.glob("export-*"))
 
 
-def _overrides(model: str | None, repository: str | None) -> list[str]:
+def spec_of_run(run: Path, spec: Path | None, model: str | None, repository: str | None) -> "Spec":
+    """Return the spec that a run kept in its folder, or another one, with the model and repository that are wanted."""
+    own = run / RUN_SPEC
+    return read_spec(spec or (own if own.is_file() else None), overrides(model, repository))
+
+
+def overrides(model: str | None, repository: str | None) -> list[str]:
+    """Return what the options ``--model`` and ``--repository`` say as overrides of the spec."""
     given = {"serve.model_name": model, "serve.repository": repository}
     return [f"{key}={value}" for key, value in given.items() if value is not None]

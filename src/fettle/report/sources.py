@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -19,10 +20,12 @@ class Sources:
     Attributes:
         artifacts: In the order given.
         skipped: Recipes that were left out, and why.
+        began: When the run began, if this is of one.
     """
 
     artifacts: tuple[Artifact, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    began: datetime | None = None
 
     def of(self, kind: str) -> tuple[Artifact, ...]:
         """Return all artifacts of a kind, in the order given."""
@@ -71,7 +74,7 @@ class Sources:
         return {name: self.validations[name] for name in names if name in self.validations}
 
 
-def open_sources(paths: Sequence[Path], skipped: Mapping[str, str]) -> Sources:
+def open_sources(paths: Sequence[Path], skipped: Mapping[str, str], began: datetime | None = None) -> Sources:
     """Open and verify artifacts.
 
     Raises:
@@ -80,4 +83,4 @@ def open_sources(paths: Sequence[Path], skipped: Mapping[str, str]) -> Sources:
     """
     if not paths:
         raise SpecError("`artifacts` is empty: name at least one artifact to report on.")
-    return Sources(tuple(Artifact.open(path) for path in paths), skipped)
+    return Sources(tuple(Artifact.open(path) for path in paths), skipped, began)

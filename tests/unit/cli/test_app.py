@@ -9,7 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fettle import __version__
+from fettle.card import create, read_card
 from fettle.cli.app import app
+from fettle.evaluate import results
+from fettle.evaluate.results import Candidate, Selection
+from fettle.steps.approve import approve
+from pipelines.cluster.origin import Origin
 
 FETTLE = Path(sys.executable).with_name("fettle")
 COMMANDS = (
@@ -68,6 +73,55 @@ def test_a_mistake_is_one_line_and_a_code(arguments, code, words, tmp_path):
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")
+
+
+@pytest.fixture
+def far_run(tmp_path, linear_export):
+    """A function that makes the folder of a run that was on a cluster, with a selection of its own."""
+
+    def make(name):
+        folder = tmp_path / name
+        export = linear_export(seed=1).path
+        row = Candidate(
+            name="good", recipe="good", runtime="onnxruntime", precision="float32", export=read_card(export).digest,
+            scores={"accuracy": 0.9}, p50_ms=1, p95_ms=2, throughput={1: 100.0}, size_mb=1, memory_mb=None,
+            load_ms=None, gates=(),
+        )  # fmt: skip
+        with create(folder / "selection", kind="selection", name="selection") as draft:
+            found = Selection("classify", "balanced", "good", "good", f"{name}: good wins.", (row,), (), ())
+            results.save(draft.path / results.SELECTION, found)
+        approve(folder / "selection", [export], folder / "approval", by="Ada", reason="fine")
+        Origin("run-1", "nowhere", "fettle", {}).save(folder)
+        return folder
+
+    return make
+
+
+def test_what_ran_on_a_cluster_is_promoted_there_with_an_approval_of_that_run(far_run, tmp_path):
+    run, other = far_run("one"), far_run("two")
+    for arguments, code, words in (
+        (["promote", run], 7, f"approve a candidate with `fettle approve {run}`"),
+        (["promote", run, "--approval", other / "approval"], 4, "the approval is of another run"),
+        (["promote", run, "--approval", run / "approval"], 1, "KUBECONFIG"),
+        (["approve", run, "--by", "Ada", "--reason", "fine"], 1, "KUBECONFIG"),
+        (["rollback", "m", "--context", "nowhere"], 1, "KUBECONFIG"),
+    ):
+        done = fettle(*arguments, cwd=tmp_path, KUBECONFIG=str(tmp_path / "absent"))
+        assert (done.returncode, done.stdout) == (code, ""), done.stderr
+        assert words in done.stderr
+        assert done.stderr.startswith("error: ")
+    (run / "cluster.json").write_text("{}")
+    assert "fettle submit --follow" in fettle("promote", run).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["rollback", "nothing"], 8), (["promote", "nowhere"], 4), (["approve", "nowhere", "--by=A", "--reason=b"], 4)],
+)
+def test_what_ran_here_needs_no_client_of_a_cluster(arguments, code, tmp_path):
+    start = "import sys; sys.modules.update(kfp=None, kubernetes=None); from fettle.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", start, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
 
 
 def test_overrides_reach_from_file_environment_and_command_line(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,9 @@ from fettle.export.manifest import Export
 from fettle.publish import Promotion, live_version
 from fettle.publish.repository import read_record
 from fettle.spec import ServeConfig
+from fettle.steps import run
 from fettle.steps.approve import approve
-from fettle.steps.promote import promote
+from fettle.steps.promote import promote, read_approval
 from fettle.storage import open_store
 
 Maker = Callable[..., Export]
@@ -89,6 +90,30 @@ def test_a_person_may_promote_what_the_gates_refused(
     artifact = promote(selection, exports, tmp_path / "p", serve=manual, name="m", sign_off=tmp_path / "approval")
     assert artifact.card.summary["candidate"] == "bad"
     assert artifact.card.summary["approved_by"] == "Ada"
+
+
+def test_an_approval_may_come_as_what_it_says(
+    selection: Path, exports: list[Path], serve: ServeConfig, tmp_path: Path
+) -> None:
+    approve(selection, exports, tmp_path / "approval", by="Ada", reason="fine", candidate="bad")
+    told = json.loads(json.dumps(asdict(read_approval(tmp_path / "approval"))))
+    path, _, summary = run(
+        "promote", str(tmp_path / "p"), selection=str(selection), exports=[str(path) for path in exports], name="m",
+        serve=json.dumps(serve.to_json()), sign_off=json.dumps(told),
+    )  # fmt: skip
+    assert (summary["candidate"], summary["approval"]) == ("bad", told["digest"])
+    assert results.load(Path(path) / "promotion.json", Promotion).sign_off.reason == "fine"
+
+
+def test_an_approval_of_another_run_is_refused(
+    selection: Path, exports: list[Path], serve: ServeConfig, tmp_path: Path
+) -> None:
+    approve(selection, exports, tmp_path / "approval", by="Ada", reason="fine")
+    table = results.load(selection / results.SELECTION, Selection)
+    other = write(tmp_path / "other", replace(table, sentence="Good wins again."))
+    with pytest.raises(ArtifactError, match=r"Ada approved good of selection .* the approval is of another run"):
+        promote(other, exports, tmp_path / "p", serve=serve, name="m", sign_off=tmp_path / "approval")
+    assert not Path(serve.repository).exists()
 
 
 def test_approval_needs_a_person_and_a_candidate(selection: Path, exports: list[Path], tmp_path: Path) -> None:

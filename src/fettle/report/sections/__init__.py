@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fettle.report.sections import candidates, data, lineage, quality, result, search, serving, training, tuning, vote
+from fettle.report.sections import (
+    candidates,
+    data,
+    lineage,
+    quality,
+    result,
+    search,
+    serving,
+    time,
+    training,
+    tuning,
+    vote,
+)
 from fettle.report.sources import Sources
 
 Context = dict[str, Any]
@@ -37,6 +49,7 @@ SECTIONS = (
     Section("tuning", "Tuning", tuning.build),
     Section("data", "Data", data.build),
     Section("serving", "Serving", serving.build),
+    Section("time", "Time", time.build),
     Section("lineage", "Lineage", lineage.build),
     Section("machine", "Versions and hardware", lineage.build_machine),
 )
