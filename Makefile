@@ -25,7 +25,8 @@ pipeline-run: venv $(if $(CLUSTER),,venv-triton)  ## Images in, a confirmed mode
 
 .PHONY: test
 test: venv venv-triton  ## Run the tests that need neither cluster nor GPU.
-	$(BIN)/pytest tests/unit tests/chart tests/pipeline tests/serve
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile tests/unit tests/chart
+	$(BIN)/pytest tests/pipeline tests/serve
 
 .PHONY: lint
 lint: venv  ## Lint, types and import contracts.

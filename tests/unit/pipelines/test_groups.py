@@ -94,5 +94,5 @@ def test_sources_stand_alone(compiled):
     for name, executor in compiled["deploymentSpec"]["executors"].items():
         source = executor["container"]["command"][-1]
         compile(source, name, "exec")
-        assert "components" not in source
+        assert "components.base" not in source
         assert "Many" not in source
