@@ -25,7 +25,7 @@ pipeline-run: venv $(if $(CLUSTER),,venv-triton)  ## Images in, a confirmed mode
 
 .PHONY: test
 test: venv venv-triton  ## Run the tests that need neither cluster nor GPU.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile tests/unit tests/chart
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile tests/unit tests/chart
 	$(BIN)/pytest tests/pipeline tests/serve
 
 .PHONY: lint
