@@ -17,7 +17,7 @@ from pipelines.cluster.forward import forward
 from pipelines.cluster.kube import ClusterError, Kube, connect
 from pipelines.cluster.store import store_environment
 
-from .stack import NAMESPACE, RELEASE, RESTRICTED, Installation
+from .stack import NAMESPACE, RELEASE, RESTRICTED, Installation, eventually
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +50,7 @@ def installation(kube: Kube) -> Iterator[Installation]:
         yield here
     finally:
         here.run_helm("uninstall", RELEASE, "--wait", "--timeout=5m")
+        eventually(lambda: not kube.pods(""), "all pods going with the release")
         here.core.delete_namespace(NAMESPACE)
 
 
