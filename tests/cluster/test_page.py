@@ -32,4 +32,4 @@ def test_from_the_stack_to_an_answer(installation: Installation, tmp_path: Path)
     script = f"set -em\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert len(re.findall(r"^(ok|defective)\t", done.stdout, re.MULTILINE)) == 12
+    assert len(re.findall(r"^(ok|defective)\t", done.stdout, re.MULTILINE)) == 20
