@@ -11,7 +11,7 @@ from kubernetes.client import V1Pod
 from fettle.errors import FettleError, HardwareError
 from pipelines.cluster.kube import ClusterError, Kube
 from pipelines.cluster.narrate import Teller
-from pipelines.cluster.progress import RUN_ENDED, Place, Step, place_of, run_state, steps, task_names
+from pipelines.cluster.progress import ENDED, RUN_ENDED, Place, Step, place_of, run_state, steps, task_names
 from pipelines.cluster.reasons import NODE_COMES, Wait, failed, waits
 from pipelines.cluster.service import Service
 from pipelines.local import RunError
@@ -62,9 +62,10 @@ class Follower:
         found: Mapping[str, Step] = {}
         while state not in RUN_ENDED:
             state, found = self._look()
+            self.teller.show(found, over=False)
             pods = self._pods()
             self._listen(pods)
-            self.teller.show(found)
+            self.teller.show(found, over=True)
             self._check(pods)
             if state not in RUN_ENDED:
                 if not pods and not self.kube.has_workflow(self._selector):  # its pods go with it
@@ -72,6 +73,15 @@ class Follower:
                 time.sleep(POLL)
         if state != "SUCCEEDED":
             raise self._failure(state, found, self._pods())
+        return self._settled(found)
+
+    def _settled(self, found: Mapping[str, Step]) -> Mapping[str, Step]:
+        """Return the steps once all have ended: Kubeflow may know it of the run before it knows it of its last task."""
+        deadline = time.monotonic() + PATIENCE
+        while any(step.state not in ENDED for step in found.values()) and time.monotonic() < deadline:
+            time.sleep(1)
+            _, found = self._look()
+            self.teller.show(found, over=True)
         return found
 
     def _look(self) -> tuple[str, Mapping[str, Step]]:

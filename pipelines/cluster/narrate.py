@@ -17,11 +17,11 @@ class Teller:
         self._known: dict[str, str] = {}
         self._bold, self._dim, self._off = styles(stream)
 
-    def show(self, steps: Mapping[str, Step]) -> None:
-        """Say which steps have started, and which have ended, since the last time."""
+    def show(self, steps: Mapping[str, Step], *, over: bool) -> None:
+        """Say which steps have started since the last time; or, if ``over``, which have ended."""
         ended = sum(state in ENDED for state in self._known.values())
         for step in steps.values():
-            if self._known.get(step.name, "waiting") == step.state:
+            if (step.state in ENDED) != over or self._known.get(step.name, "waiting") == step.state:
                 continue
             self._known[step.name] = step.state
             if step.state == "left out":

@@ -83,9 +83,9 @@ def test_a_pod_tells_its_task():
 def test_a_step_is_told_when_it_starts_and_when_it_ends():
     out = io.StringIO()
     teller = Teller(out)
-    teller.show({"a": Step("a", "running"), "b": Step("b", "waiting")})
-    teller.show({"a": Step("a", "done", 75.2), "b": Step("b", "cached", 8)})
-    teller.show({"a": Step("a", "done", 75.2), "b": Step("b", "cached", 8)})
+    teller.show({"a": Step("a", "running"), "b": Step("b", "waiting")}, over=False)
+    teller.show({"a": Step("a", "done", 75.2), "b": Step("b", "cached", 8)}, over=True)
+    teller.show({"a": Step("a", "done", 75.2), "b": Step("b", "cached", 8)}, over=True)
     assert out.getvalue().splitlines() == [
         "        a starts",
         "[ 1/2] a  1 min 15 s",
