@@ -8,7 +8,7 @@ from .rendering import Chart, Object, containers, part, pods
 
 DIGEST = "sha256:" + "a" * 64
 # Its program has no port and ends by itself; tests and the making of buckets end.
-NO_PROBES = {"pipelines-agent", "test", "buckets"}
+NO_PROBES = {"pipelines-agent", "buckets"}
 
 
 def test_pods_are_restricted(objects: Sequence[Object]) -> None:
