@@ -13,7 +13,7 @@ name: tiny-search
 dataset: {path: castings, layout: castings, count: 160}
 model: {family: resnet10t, image_size: 64}
 train: {preset: plain, epochs: 3, batch_size: 16, precision: float32, augment: []}
-recipes: {auto: [search: {minutes: 20, trials: 2, candidates: 3, max_drop: 0.9, precisions: [float32], levers: [width]}]}
+recipes: {auto: [search: {trials: 2, candidates: 3, max_drop: 0.9, precisions: [float32], levers: [width]}]}
 runtimes: [onnxruntime]
 gates: {max_drop: 1.0, class_floor: null}
 benchmark: {rounds: 3, batches: [1, 4]}
