@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from fettle.storage import KEYS
+
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 MANAGER = "fettle.dev/step"  # owner of the patches of the runtime
 NODE = "node"  # what the runtimes call the job, and its container, that trains
 OF_JOB = "jobset.sigs.k8s.io/jobset-name"  # label of a TrainJob's pods
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass(frozen=True)

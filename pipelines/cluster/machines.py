@@ -41,7 +41,6 @@ def machines(
     """
     if not platform.work:
         raise SpecError("The platform says not where data go (`data`): steps on several nodes need a store.")
-    store = {"AWS_ENDPOINT_URL_S3": platform.s3_endpoint, "AWS_REGION": platform.s3_region}
     limits = {"memory": pod.memory_limit, pod.gpu_resource: str(pod.gpu) if pod.gpu else None}
     return Machines(
         nodes=pod.nodes,
@@ -49,16 +48,16 @@ def machines(
         image=platform.image,
         jobs=f"{platform.work}/trainjobs",
         resources={
-            "requests": {"cpu": f"{round(pod.cpu * 1000)}m", "memory": pod.memory},
+            "requests": {"cpu": pod.millicores, "memory": pod.memory},
             "limits": {name: value for name, value in limits.items() if value},
         },
         runtime=config.training_runtime,
-        env={**env, **{name: value for name, value in store.items() if value}},
+        env={**env, **platform.store_variables},
         secret=platform.s3_secret,
         node_selector=pod.node_selector,
         tolerations=[taint.model_dump(exclude_none=True) for taint in pod.tolerations],
         shm=pod.shm,
-        seconds=round(pod.timeout_minutes * 60) if pod.timeout_minutes else None,
+        seconds=pod.timeout_seconds,
     )
 
 

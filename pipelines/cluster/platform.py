@@ -15,7 +15,6 @@ from pipelines.cluster.forward import forward
 from pipelines.cluster.kube import ClusterError, Kube
 
 ADDRESS_BOOK = "fettle-platform"
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")  # of the store's Secret
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,12 @@ class Platform:
     def work(self) -> str:
         """Where steps keep what is unfinished; empty where data go nowhere."""
         return f"{self.data.rstrip('/')}/work" if self.data else ""
+
+    @property
+    def store_variables(self) -> dict[str, str]:
+        """Variables by which pods reach the object store, beside its keys."""
+        given = {"AWS_ENDPOINT_URL_S3": self.s3_endpoint, "AWS_REGION": self.s3_region}
+        return {name: value for name, value in given.items() if value}
 
 
 def find_platform(kube: Kube, *, file: Path | None = None, endpoint: str = "") -> Platform:

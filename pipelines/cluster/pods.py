@@ -7,8 +7,9 @@ from kfp import dsl, kubernetes
 from components.trainjob.step import VARIABLE as TRAINJOB
 from fettle.spec import ClusterConfig, PodConfig
 from fettle.spec.cluster import SHARED_STEPS
+from fettle.storage import KEYS
 from pipelines.cluster.machines import launcher, machines
-from pipelines.cluster.platform import KEYS, Platform
+from pipelines.cluster.platform import Platform
 from pipelines.graph import Dress
 from pipelines.offline import offline
 from pipelines.plan import Task
@@ -72,10 +73,8 @@ def sharer(config: ClusterConfig) -> Callable[[Task, Task], bool]:
 
 
 def _open_store(node: dsl.PipelineTask, platform: Platform) -> None:
-    settings = {"AWS_ENDPOINT_URL_S3": platform.s3_endpoint, "AWS_REGION": platform.s3_region}
-    for name, value in settings.items():
-        if value:
-            node.set_env_variable(name, value)
+    for name, value in platform.store_variables.items():
+        node.set_env_variable(name, value)
     if platform.s3_secret:
         kubernetes.use_secret_as_env(node, secret_name=platform.s3_secret, secret_key_to_env={key: key for key in KEYS})
 
@@ -87,7 +86,7 @@ def _restrict(node: dsl.PipelineTask) -> None:
 
 
 def _give(node: dsl.PipelineTask, pod: PodConfig) -> None:
-    node.set_cpu_request(f"{round(pod.cpu * 1000)}m").set_memory_request(pod.memory)
+    node.set_cpu_request(pod.millicores).set_memory_request(pod.memory)
     if pod.memory_limit:
         node.set_memory_limit(pod.memory_limit)
     if pod.gpu:
@@ -99,5 +98,5 @@ def _give(node: dsl.PipelineTask, pod: PodConfig) -> None:
     kubernetes.empty_dir_mount(node, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=pod.shm)
     if pod.retries:
         node.set_retry(pod.retries, backoff_duration="5s")
-    if pod.timeout_minutes:
-        kubernetes.set_timeout(node, round(pod.timeout_minutes * 60))
+    if pod.timeout_seconds:
+        kubernetes.set_timeout(node, pod.timeout_seconds)

@@ -4,8 +4,9 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 
+from fettle.storage import KEYS
 from pipelines.cluster.kube import ClusterError, Kube
-from pipelines.cluster.platform import KEYS, Platform, reach
+from pipelines.cluster.platform import Platform, reach
 
 
 @contextlib.contextmanager

@@ -60,6 +60,16 @@ class PodConfig(Section):
     timeout_minutes: float | None = Field(None, gt=0)
     """Time after which the step is ended."""
 
+    @property
+    def millicores(self) -> str:
+        """``cpu`` as Kubernetes writes it."""
+        return f"{round(self.cpu * 1000)}m"
+
+    @property
+    def timeout_seconds(self) -> int | None:
+        """``timeout_minutes`` in seconds."""
+        return round(self.timeout_minutes * 60) if self.timeout_minutes else None
+
 
 class ClusterConfig(Section):
     """Pods of the steps on a cluster."""

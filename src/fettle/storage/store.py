@@ -7,6 +7,8 @@ from typing import Protocol
 
 from fettle.errors import StorageError
 
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")  # variables with the credentials of S3
+
 
 class ConflictError(StorageError):
     """Somebody else wrote the object first."""
