@@ -30,7 +30,7 @@ def quantize_openvino(source: Path, file: Path, images: np.ndarray, *, config: Q
         source: Float ONNX file of :func:`fettle.export.onnx.export_onnx`.
         file: ``model.xml``; the weights go to the ``.bin`` beside it.
         images: Calibration images, (N, S, S, 3) uint8.
-        config: Calibration method, nodes to keep in float, range of the weights.
+        config: Calibration method, corrections, nodes to keep in float, range of the weights.
 
     Returns:
         How many FakeQuantize operations the model has.
@@ -40,7 +40,7 @@ def quantize_openvino(source: Path, file: Path, images: np.ndarray, *, config: Q
     """
     with _no_telemetry(), quiet():
         import nncf  # takes seconds, and imports torch
-        from nncf.quantization.advanced_parameters import OverflowFix
+        from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters, OverflowFix
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
         model = ov.convert_model(source)
@@ -50,11 +50,17 @@ def quantize_openvino(source: Path, file: Path, images: np.ndarray, *, config: Q
             nncf.Dataset([image[None] for image in images]),
             subset_size=len(images),
             preset=nncf.QuantizationPreset.MIXED,
+            fast_bias_correction=config.bias_correction == "fast",
+            # SmoothQuant is NNCF's for this kind of model alone.
+            model_type=nncf.ModelType.TRANSFORMER if config.smooth_quant is not None else None,
             ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 activations_range_estimator_params=getattr(RangeEstimatorParametersSet, RANGES[config.calibration]),
                 # NNCF's default reduces the first layer's weights alone.
                 overflow_fix=OverflowFix.ENABLE if config.reduce_range else OverflowFix.FIRST_LAYER,
+                smooth_quant_alphas=AdvancedSmoothQuantParameters(
+                    matmul=-1 if config.smooth_quant is None else config.smooth_quant
+                ),
             ),
         )
     count = [node.get_type_name() for node in quantized.get_ops()].count("FakeQuantize")

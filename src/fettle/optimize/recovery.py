@@ -2,9 +2,11 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,13 @@ from fettle.optimize.sensitivity import rank_layers
 from fettle.spec import QuantizeConfig
 
 Score = Callable[[Export], float]
+# What is tried before a layer goes back to float, for it costs no speed: ranges without outliers, corrections.
+WAYS: Mapping[str, tuple[Mapping[str, Any], ...]] = MappingProxyType(
+    {
+        "onnxruntime": ({"calibration": "percentile"}, {"calibration": "entropy"}),
+        "openvino": ({"bias_correction": "accurate"}, {"calibration": "entropy"}, {"smooth_quant": 0.5}),
+    }
+)
 
 log = logging.getLogger("fettle")
 
@@ -25,26 +34,49 @@ class Recovery:
 
     Attributes:
         export: The quantized model.
+        way: What differs from the settings that were given, as keys of ``quantize``.
         kept: Layers that stayed in float, the most sensitive first.
         before: Score of the float model.
-        lowest: Score with every layer quantized; 0 where that ruined the model.
+        lowest: Score with every layer quantized as it was asked; 0 where that ruined the model.
         after: Score of ``export``.
     """
 
     export: Export
+    way: Mapping[str, Any]
     kept: tuple[str, ...]
     before: float
     lowest: float
     after: float
 
 
-def quantize_within(
-    source: Export, folder: Path, images: np.ndarray, *, config: QuantizeConfig, runtime: str, score: Score
-) -> Recovery:
-    """Quantize ``source``, and leave the most sensitive layers in float until the score is near that of ``source``.
+@dataclass(frozen=True)
+class Attempt:
+    """One quantization; ``export`` is ``None`` where it ruined the model."""
 
-    Layers are ranked by :func:`fettle.optimize.sensitivity.rank_layers`. How many have to stay is found by doubling,
-    then by bisection: about 2 log2(layers) quantizations at most.
+    way: Mapping[str, Any]
+    export: Export | None
+    score: float
+
+    def holds(self, floor: float) -> bool:
+        """Return whether it is good enough; ruined, it does not even hold a floor below 0."""
+        return self.export is not None and self.score >= floor
+
+
+def quantize_within(
+    source: Export,
+    folder: Path,
+    images: np.ndarray,
+    *,
+    config: QuantizeConfig,
+    runtime: str,
+    score: Score,
+    plain: Export | None = None,
+) -> Recovery:
+    """Quantize ``source`` so that its score stays near that of the float model.
+
+    First as it is asked; then in the other :data:`WAYS` of the runtime; then, in the best of them, with the most
+    sensitive layers in float, ranked by :func:`fettle.optimize.sensitivity.rank_layers`. How many have to stay is found
+    by doubling, then by bisection: about 2 log2(layers) quantizations at most.
 
     Args:
         source: Float ONNX export.
@@ -53,6 +85,7 @@ def quantize_within(
         config: With ``max_drop``.
         runtime: Which runtime it is for.
         score: How good an export is in that runtime, more is better.
+        plain: What ``config`` made of it, if that was done already.
 
     Raises:
         OptimizeError: If half of the layers in float do not bring the score back, and as :func:`quantize`.
@@ -60,36 +93,45 @@ def quantize_within(
     before = score(source)
     floor = before - (config.max_drop or 0.0)
 
-    def attempt(kept: Sequence[str]) -> tuple[Export | None, float]:
+    def attempt(way: Mapping[str, Any], kept: Sequence[str] = ()) -> Attempt:
         patterns = [*config.keep_float, *map(_exactly, kept)]
-        exempt = config.model_copy(update={"keep_float": patterns})
+        changed = config.model_copy(update={**way, "keep_float": patterns})
         try:
-            made = quantize(source, folder, images, config=exempt, runtime=runtime)
-            reached = score(made)
+            export = quantize(source, folder, images, config=changed, runtime=runtime)
+            made = Attempt(way, export, score(export))
         except RuinedError:
-            made, reached = None, 0.0
-        log.info("%s: %d layers in float: score %.4f, of %.4f", runtime, len(kept), reached, before)
-        return made, reached
+            made = Attempt(way, None, 0.0)
+        log.info("%s %s: %d layers in float: score %.4f, of %.4f", runtime, _told(way), len(kept), made.score, before)
+        return made
 
-    made, lowest = attempt(())
-    if made is not None and lowest >= floor:  # ruined, it may not even hold a floor below 0
-        return Recovery(made, (), before, lowest, lowest)
+    first = attempt({}) if plain is None else Attempt({}, plain, score(plain))
+    best = first
+    for way in _other_ways(config, runtime):
+        if best.holds(floor):
+            break
+        best = max(best, attempt(way), key=lambda each: (each.export is not None, each.score))
+    if best.holds(floor):
+        assert best.export
+        return Recovery(best.export, best.way, (), before, first.score, best.score)
     ranked = tuple(rank_layers(source.file, images))
-
-    def holds(count: int) -> bool:
-        made, reached = attempt(ranked[:count])
-        return made is not None and reached >= floor
-
-    count = _fewest(len(ranked) // 2, holds)
+    count = _fewest(len(ranked) // 2, lambda count: attempt(best.way, ranked[:count]).holds(floor))
     if count is None:
         raise OptimizeError(
             f"`quantize.max_drop` {config.max_drop:g} cannot be held for {runtime}: the score falls from {before:.4f} "
-            f"to {lowest:.4f}, and still by more with {len(ranked) // 2} of {len(ranked)} layers in float. Allow more, "
-            "or take bf16 or fp16."
+            f"to {best.score:.4f}, and still by more with {len(ranked) // 2} of {len(ranked)} layers in float. Allow "
+            "more, take bf16 or fp16, or train with `finetune.qat`."
         )
-    made, after = attempt(ranked[:count])
-    assert made is not None
-    return Recovery(made, ranked[:count], before, lowest, after)
+    last = attempt(best.way, ranked[:count])
+    assert last.export is not None
+    return Recovery(last.export, last.way, ranked[:count], before, first.score, last.score)
+
+
+def _other_ways(config: QuantizeConfig, runtime: str) -> Iterator[Mapping[str, Any]]:
+    return (way for way in WAYS[runtime] if config.model_copy(update=dict(way)) != config)
+
+
+def _told(way: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in way.items()) or "as asked"
 
 
 def _fewest(most: int, passes: Callable[[int], bool]) -> int | None:

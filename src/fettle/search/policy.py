@@ -8,7 +8,7 @@ from statistics import median
 from fettle.search.budget import EXPLORE, PROMOTE
 from fettle.search.ground import Ground
 from fettle.search.trials import Notebook, Trial
-from fettle.search.whole import read_standings
+from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
 FORMS = 2  # in which a network is made that was trained in full: the fastest ones
@@ -18,6 +18,7 @@ FULL = 3  # trainings of a trial that was trained in full
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
 MISJUDGED = 1.2  # by so much may the table be wrong
+ROUNDING = 2.0  # times as long as a plain one takes an epoch with rounding at most
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,20 @@ class Policy:
         if self.config.latency_ms is None:
             return share + DEAR * max(drop - self.max_drop - SLACK[0], 0.0)
         return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
+
+    def wants_rounding(self, trial: Trial, standings: Sequence[Standing]) -> bool:
+        """Return whether INT8 costs a network that is good enough its place, and there is time to train it for INT8."""
+        int8 = [each for each in standings if each.form.precision == "int8"]
+        if not int8 or trial.level > FULL or trial.score < self.ground.floor:
+            return False
+        holds = any(each.score >= self.ground.floor and not each.kept for each in int8)
+        again = ROUNDING * self.ground.budget.epochs[0] * trial.seconds_an_epoch + FORMS * self.ground.overhead
+        return not holds and self.left > again
+
+    def worth(self, standings: Sequence[Standing]) -> tuple[bool, float]:
+        """Return what orders two lots of forms of the same network: good enough and fast; else accurate."""
+        good = [each.ms for each in standings if each.score >= self.ground.floor]
+        return bool(good), -min(good) if good else max(each.score for each in standings)
 
     def _are_enough(self, trials: Sequence[Trial]) -> bool:
         return self.config.trials is not None and sum(bool(trial.rungs) for trial in trials) >= self.config.trials

@@ -20,6 +20,7 @@ from fettle.optimize.channels import Batches
 from fettle.search.trials import Rung
 from fettle.spec import DistilConfig, TrainConfig
 from fettle.spec.recipes import DISTILLED
+from fettle.train.rounding import restore_layers, round_layers
 from fettle.train.team import alone
 from fettle.train.trainers import find_trainer
 
@@ -75,7 +76,15 @@ class Subject:
         return images
 
     def fit(
-        self, model: nn.Module, architecture: Architecture, *, level: int, epochs: int, lr: float, folder: Path
+        self,
+        model: nn.Module,
+        architecture: Architecture,
+        *,
+        level: int,
+        epochs: int,
+        lr: float,
+        folder: Path,
+        qat: bool = False,
     ) -> tuple[nn.Module, Rung]:
         """Train a smaller network, taught by the whole one where its task can be.
 
@@ -86,6 +95,7 @@ class Subject:
             epochs: How long.
             lr: Peak of the learning rate.
             folder: Of the run: what was interrupted there goes on.
+            qat: Whether layers round to INT8 while they learn.
 
         Raises:
             DivergedError: If the loss is not finite.
@@ -96,7 +106,10 @@ class Subject:
         if architecture.task in DISTILLED and self.distil is not None:
             taught = {"teacher": self.teacher or self.model, "distil": self.distil}
         config = alone(self.train).model_copy(update=dict(changes))
+        if qat:
+            round_layers(model)
         result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
+        restore_layers(result.model)
         # The last epoch's: the best one of many is the luckiest too.
         last, seconds = result.history[-1], time.monotonic() - started
         return result.model, Rung(level, epochs, float(last[self.measure]), float(last["val_loss"]), round(seconds, 1))

@@ -82,7 +82,8 @@ def stand(
     for form in (form for form in forms if form.precision == "int8"):
         if form in made and made[form].score >= floor:
             continue
-        if mixed := _mix(exported, form, subject, folder, max_drop):
+        plain = made[form].export if form in made else None
+        if mixed := _mix(exported, form, subject, folder, max_drop, plain):
             made[form] = max(made.get(form, mixed), mixed, key=lambda each: each.score)
     for form in set(forms) - set(made):
         log.warning("%s is left out", form)
@@ -121,20 +122,22 @@ def _bring(exported: Export, form: Form, subject: Subject, folder: Path) -> _Mad
         return None
 
 
-def _mix(exported: Export, form: Form, subject: Subject, folder: Path, max_drop: float) -> _Made | None:
-    """Leave the fewest layers in float with which calib keeps its score; val stays for judging."""
+def _mix(
+    exported: Export, form: Form, subject: Subject, folder: Path, max_drop: float, plain: Export | None
+) -> _Made | None:
+    """Try other ways, then leave the fewest layers in float with which calib keeps its score; val stays for judging."""
     place, subset = _fresh(folder / f".{form}-mixed"), calibration_subset(subject.data)
     config = QuantizeConfig(precision=form.precision, max_drop=max_drop)
     try:
         found = quantize_within(
             exported, place, subject.calibration, config=config, runtime=form.runtime,
-            score=lambda export: score(export, subset, form.runtime),
+            score=lambda export: score(export, subset, form.runtime), plain=plain,
         )  # fmt: skip
     except OptimizeError as error:
         log.warning("%s: %s", form, error)
         return None
     made = _Made(found.export, score(found.export, subject.val, form.runtime), len(found.kept))
-    log.info("%s with %d layers in float: %s", form, made.kept, words.percent(made.score))
+    log.info("%s otherwise, %d layers in float: %s", form, made.kept, words.percent(made.score))
     return made
 
 

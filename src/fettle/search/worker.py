@@ -17,17 +17,17 @@ from fettle.evaluate import words
 from fettle.evaluate.contestants import EngineContestant
 from fettle.export.manifest import read_manifest
 from fettle.models.architecture import Architecture
+from fettle.search.finish import Finish
 from fettle.search.ground import Ground
 from fettle.search.layers import read_layers
 from fettle.search.machine import learn
-from fettle.search.policy import FASTER, FORMS, FULL, MISJUDGED, Policy
+from fettle.search.policy import FASTER, FULL, MISJUDGED, Policy
 from fettle.search.shapes import Shaped
 from fettle.search.space import make_sampler
 from fettle.search.subject import Subject
 from fettle.search.table import read_table
 from fettle.search.track import Track, race
 from fettle.search.trials import WHOLE, Notebook, Trial
-from fettle.search.whole import stand
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
 from fettle.tune.claims import Claims
@@ -61,6 +61,7 @@ class Worker:
         self.subject, self.ground, self.seed = subject, ground, config.seed
         self.notebook, self.claims, self.track = notebook, claims, track
         self.policy = Policy(config, ground, notebook)
+        self.finish = Finish(subject, ground, notebook, self.policy, track)
         self.study = optuna.create_study(
             study_name="fettle",
             storage=JournalStorage(JournalFileBackend(str(notebook.folder / "journal.log"))),
@@ -109,11 +110,11 @@ class Worker:
         """Do what comes next for a trial; return what the time was spent on."""
         if trial.level == 0:
             return self._first(trial)
-        return self._finish(trial) if trial.level == FULL else self._further(trial)
+        return self._finish(trial) if trial.level >= FULL else self._further(trial)
 
     def _is_half_done(self, trial: Trial) -> bool:
         """Return whether a worker died over it."""
-        unmade = trial.level == FULL and self.notebook.noted(f"trial-{trial.number}/standings") is None
+        unmade = trial.level >= FULL and self.notebook.noted(f"trial-{trial.number}/standings") is None
         return trial.level == 0 or unmade
 
     def _is_taken(self, trial: Trial) -> bool:
@@ -216,32 +217,10 @@ class Worker:
         return self._finish(trial)
 
     def _finish(self, trial: Trial) -> str:
-        """Make the network in the fastest forms, score the files on val and time them."""
-        fastest = (standing.form for standing in self.ground.whole)
-        forms = list(dict.fromkeys([self.ground.form, *fastest]))[:FORMS]
-        model, architecture = self.notebook.load(trial)
         try:
-            standings = stand(
-                self.track,
-                self.track.export(model, architecture),
-                forms,
-                subject=self.subject,
-                folder=self.notebook.exports(str(trial.number)),
-                max_drop=self.policy.max_drop,
-                reference=self.ground.reference,
-            )
+            self.finish(trial)
         except OptimizeError as error:
             return self._give_up(trial, str(error))
-        self.notebook.note(f"trial-{trial.number}/standings", [standing.to_json() for standing in standings])
-        for standing in standings:
-            log.info(
-                "trial %d in full: %s %.2f ms, %s (%+.1f points)",
-                trial.number,
-                standing.form,
-                standing.ms,
-                words.percent(standing.score),
-                100 * (standing.score - self.ground.reference),
-            )
         return "trials in full"
 
 

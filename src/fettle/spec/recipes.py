@@ -59,6 +59,9 @@ class FinetuneConfig(Section):
     """Peak learning rate."""
     distil: DistilConfig | None = DistilConfig()
     """Learn from the unpruned parent too; ``null`` switches it off. Detectors learn from the boxes alone."""
+    qat: bool = False
+    """Quantization-aware training (Jacob et al. 2018): layers round their inputs and weights to INT8 while they learn.
+    For networks that quantization alone costs too much; the recipe quantizes as usual afterwards."""
 
 
 View = Literal["plain", "flip", "rotate_left", "rotate_right", "contrast_up", "contrast_down"]
@@ -90,6 +93,12 @@ class QuantizeConfig(Section):
     """How activation ranges are chosen."""
     images: int = Field(200, ge=1)
     """Calibration images, taken from the calib split."""
+    bias_correction: Literal["fast", "accurate"] = "fast"
+    """How OpenVINO's quantizer takes back the shift of a layer's mean: layer by layer, or behind all layers before it,
+    which takes longer (Nagel et al. 2019). ONNX Runtime's has none."""
+    smooth_quant: float | None = Field(None, ge=0, le=1)
+    """Let weights take over the outliers of activations before they are rounded, by this power (SmoothQuant, Xiao et
+    al. 2023): for linear layers, in OpenVINO, such as those of transformers."""
     keep_float: list[str] = []
     """Regular expressions of node names that stay in float; a layer's activation stays with it."""
     reduce_range: bool | None = None
@@ -97,9 +106,9 @@ class QuantizeConfig(Section):
     overflow (a YOLOv8n lost 2.6 points of mAP50 by it, and .1 with this). ``null``: where the machine that quantizes is
     such a CPU; set it where others than that one will serve."""
     max_drop: float | None = Field(None, ge=0, lt=1)
-    """Largest accuracy (for detectors mAP50) that ``int8`` may lose on the calib split. The layers that suffer most are
-    left in float until it holds, or the step says that it cannot; ``null`` quantizes all of them and leaves the
-    judgement to the gates."""
+    """Largest accuracy (for detectors mAP50) that ``int8`` may lose on the calib split. Where it loses more, other
+    ranges and corrections are tried, which cost no speed; then the layers that suffer most are left in float until it
+    holds, or the step says that it cannot. ``null`` quantizes all layers and leaves the judgement to the gates."""
 
     @model_validator(mode="after")
     def _a_drop_is_of_int8(self) -> Self:

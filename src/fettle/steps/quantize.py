@@ -68,7 +68,7 @@ def _plainly(
 def _within(
     source: Export, folder: Path, images: np.ndarray, config: QuantizeConfig, runtime: str, data: Dataset
 ) -> Made:
-    """Quantize as far as ``config.max_drop`` allows; the card says which layers are in float and what that saved."""
+    """Quantize as far as ``config.max_drop`` allows; the card says how, and which layers are in float."""
     from fettle.optimize.recovery import quantize_within
 
     found = quantize_within(source, folder, images, config=config, runtime=runtime, score=score_on_calib(data, runtime))
@@ -77,6 +77,7 @@ def _within(
         "before": found.before,
         "all_quantized": found.lowest,
         "after": found.after,
+        "way": dict(found.way),
         "kept_float": list(found.kept),
     }
 

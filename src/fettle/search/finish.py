@@ -1,0 +1,99 @@
+"""The end of a trial: the network in the fastest forms, as it will be served."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from fettle.errors import OptimizeError
+from fettle.evaluate import words
+from fettle.models.architecture import Architecture
+from fettle.search.ground import Ground
+from fettle.search.policy import FORMS, FULL, Policy
+from fettle.search.subject import Subject
+from fettle.search.track import Track
+from fettle.search.trials import Notebook, Trial
+from fettle.search.whole import Standing, stand
+from fettle.train.result import DivergedError
+
+log = logging.getLogger("fettle")
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Makes the files of networks that were trained in full, scores them on val and times them.
+
+    Attributes:
+        subject: What is searched.
+        ground: What the search started from.
+        notebook: Where files and figures are kept.
+        policy: Decides whether INT8 is worth another training.
+        track: Where forms are timed.
+    """
+
+    subject: Subject
+    ground: Ground
+    notebook: Notebook
+    policy: Policy
+    track: Track
+
+    def __call__(self, trial: Trial) -> None:
+        """Note the standings of ``trial``.
+
+        Raises:
+            OptimizeError: If it can be brought to none of the forms.
+        """
+        model, architecture = self.notebook.load(trial)
+        standings = self._stand(model, architecture, self.notebook.exports(str(trial.number)))
+        if self.policy.wants_rounding(trial, standings):
+            standings = self._round(trial, model, architecture, standings)
+        self.notebook.note(f"trial-{trial.number}/standings", [standing.to_json() for standing in standings])
+        for standing in standings:
+            log.info(
+                "trial %d in full: %s %.2f ms, %s (%+.1f points)",
+                trial.number,
+                standing.form,
+                standing.ms,
+                words.percent(standing.score),
+                100 * (standing.score - self.ground.reference),
+            )
+
+    def _stand(self, model: nn.Module, architecture: Architecture, folder: Path) -> list[Standing]:
+        fastest = (standing.form for standing in self.ground.whole)
+        return stand(
+            self.track,
+            self.track.export(model, architecture),
+            list(dict.fromkeys([self.ground.form, *fastest]))[:FORMS],
+            subject=self.subject,
+            folder=folder,
+            max_drop=self.policy.max_drop,
+            reference=self.ground.reference,
+        )
+
+    def _round(
+        self, trial: Trial, model: nn.Module, architecture: Architecture, before: Sequence[Standing]
+    ) -> Sequence[Standing]:
+        """Train on with rounding, and return the standings of what is better: that, or what there was ``before``."""
+        exports, work = self.notebook.exports(str(trial.number)), self.notebook.place(trial.number) / f"fit-{FULL + 1}"
+        fresh, epochs = exports.with_name("rounded"), self.ground.budget.epochs[0]
+        try:
+            learnt, rung = self.subject.fit(
+                model, architecture, level=FULL + 1, epochs=epochs, lr=trial.shape.lr, folder=work, qat=True
+            )
+            after = self._stand(learnt, architecture, fresh)
+        except (DivergedError, OptimizeError) as error:
+            log.info("trial %d: training with rounding: %s", trial.number, error)
+            return before
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        if self.policy.worth(after) <= self.policy.worth(before):
+            shutil.rmtree(fresh)
+            return before
+        log.info("trial %d: better after %d epochs with rounding", trial.number, epochs)
+        self.notebook.save(trial.trained(rung), learnt, architecture)
+        shutil.rmtree(exports)
+        fresh.rename(exports)
+        return after

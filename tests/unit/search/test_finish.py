@@ -1,0 +1,73 @@
+"""The end of a trial: where INT8 costs it its place, it is trained for INT8; what is no better changes nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fettle.export.manifest import read_manifest
+from fettle.search import machine
+from fettle.search.finish import Finish
+from fettle.search.ground import survey
+from fettle.search.policy import FULL, Policy
+from fettle.search.shapes import Shape
+from fettle.search.subject import Subject
+from fettle.search.track import Track
+from fettle.search.trials import Notebook, Rung, Trial
+from fettle.search.whole import read_standings
+from fettle.spec import SearchConfig
+
+CONFIG = SearchConfig(minutes=20, max_drop=0.02, precisions=["int8"], width_steps=[8], levers=["width"])
+
+
+@pytest.fixture
+def trial(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The whole network as a trial in full, and what finishes it."""
+    monkeypatch.setattr(machine, "VARIANTS", 2)
+    notebook = Notebook(tmp_path / "search")
+    with Track(suffering.calibration) as track:
+        ground = survey(
+            suffering, CONFIG, runtimes=["onnxruntime"], notebook=notebook, tables=tmp_path / "tables", track=track
+        )
+        ground = replace(ground, floor=ground.reference - 0.02)
+        shape = Shape(32, 0, "even", "group_norm", 8, 1.0, lr=1e-3)
+        trial = Trial(0, shape, rungs=(Rung(FULL, 2, ground.reference + 0.1, 0.1, 1.0),))
+        notebook.save(trial, suffering.model, suffering.architecture)
+        yield trial, Finish(suffering, ground, notebook, Policy(CONFIG, ground, notebook), track)
+
+
+def test_it_is_trained_with_rounding_and_the_better_one_stays(trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, finish = trial
+    asked = []
+    fit = type(finish.subject).fit
+    monkeypatch.setattr(
+        type(finish.subject), "fit", lambda self, *given, **how: asked.append(how["qat"]) or fit(self, *given, **how)
+    )
+    finish(trial)
+    assert asked == [True]
+    (standing,) = read_standings(finish.notebook)["0"]
+    (noted,) = finish.notebook.trials()
+    exports = finish.notebook.exports("0")
+    assert read_manifest(exports / str(standing.form)).file.exists()
+    assert not exports.with_name("rounded").exists()
+    assert noted.level == (FULL + 1 if len(noted.rungs) == 2 else FULL)
+    model, _ = finish.notebook.load(noted)
+    assert type(model.conv1[0]).__name__ == "Conv2d"
+    assert not finish.policy.wants_rounding(noted, ()), "once"
+
+
+def test_what_holds_is_left_alone(trial) -> None:
+    trial, finish = trial
+    standing = replace(finish.ground.whole[0], score=finish.ground.floor, kept=0)
+    assert not finish.policy.wants_rounding(trial, [standing])
+    assert finish.policy.wants_rounding(trial, [replace(standing, kept=1)])
+    assert not finish.policy.wants_rounding(replace(trial, rungs=()), [replace(standing, kept=1)]), "hopeless in float"
+
+
+def test_good_and_fast_is_better_than_accurate(trial) -> None:
+    _, finish = trial
+    floor, standing = finish.ground.floor, finish.ground.whole[0]
+    fast, slow = (replace(standing, ms=ms, score=floor) for ms in (1.0, 2.0))
+    poor, poorer = (replace(standing, ms=0.5, score=floor - lost) for lost in (0.1, 0.2))
+    worth = [finish.policy.worth([each]) for each in (poorer, poor, slow, fast)]
+    assert worth == sorted(worth)
