@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Container, Mapping
 from pathlib import Path
 
+from components.cluster.kube import Kube
 from fettle.card import read_card
 from fettle.errors import ArtifactError
 from fettle.steps import object_path
 from fettle.storage import Store, open_store
-from pipelines.cluster.kube import Kube
 
 LAUNCHER = "kfp-launcher"  # ConfigMap of Kubeflow: where the artifacts of a namespace are
 HEAVY = ("dataset", "model", "search", "export")  # kinds that stay in the store
