@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.cluster.addresses import in_store
 from fettle import steps
 from fettle.card import digest_json
 from fettle.errors import ArtifactError, FettleError, StorageError
@@ -67,7 +68,7 @@ class Elsewhere:
         job = node.Job(
             step,
             settings={key: value for key, value in given.items() if key not in self.urls},
-            inputs={role: in_store(url) for role, url in self.urls.items()},
+            inputs={role: shared(url) for role, url in self.urls.items()},
             work={"root": root, "name": identity} if root else {},
         )
         url = f"{machines.jobs}/{name}"
@@ -81,16 +82,15 @@ class Elsewhere:
             Follower(trainjobs, name, lambda: node.outcome(store, out), sys.stderr).follow()
 
 
-def in_store(url: str) -> str:
-    """Return an artifact's address as :func:`fettle.storage.open_store` takes it.
+def shared(url: str) -> str:
+    """Return the address of an artifact by which each machine finds it.
 
     Raises:
         ArtifactError: If it is in no S3 store.
     """
-    scheme, _, place = url.partition("://")
-    if scheme not in ("minio", "s3"):
-        raise ArtifactError(f"{url} is in no S3 store, through which several machines get it: set `nodes` to 1.")
-    return f"s3://{place.partition('?')[0]}"
+    if address := in_store(url):
+        return address
+    raise ArtifactError(f"{url} is in no S3 store, through which several machines get it: set `nodes` to 1.")
 
 
 def is_going_on(trainjobs: "TrainJobs", name: str) -> bool:

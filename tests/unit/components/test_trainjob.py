@@ -21,7 +21,7 @@ from components.trainjob import follow
 from components.trainjob.follow import Follower, ended
 from components.trainjob.jobs import REMEDIES, TrainJobs
 from components.trainjob.manifest import Launcher, Machines, manifest
-from components.trainjob.step import in_store
+from components.trainjob.step import shared
 from fettle.errors import ArtifactError, TrainError
 
 MACHINES = Machines(
@@ -90,11 +90,10 @@ def test_it_travels_as_text() -> None:
     assert Machines.from_text(MACHINES.to_text()) == MACHINES
 
 
-def test_artifacts_are_found_in_the_store() -> None:
-    assert in_store("minio://fettle/a/b/out") == "s3://fettle/a/b/out"
-    assert in_store("s3://fettle/a/out?region=eu") == "s3://fettle/a/out"
-    with pytest.raises(ArtifactError, match="is in no S3 store"):
-        in_store("gs://fettle/a")
+def test_machines_find_an_artifact_in_the_store_only() -> None:
+    assert shared("minio://fettle/a/b/out") == "s3://fettle/a/b/out"
+    with pytest.raises(ArtifactError, match="gs://fettle/a is in no S3 store"):
+        shared("gs://fettle/a")
 
 
 def test_a_trainjob_has_ended_by_its_conditions() -> None:
