@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.cluster.addresses import in_store
 from fettle import steps
 from fettle.card import digest_json
 from fettle.errors import ArtifactError, FettleError, StorageError
 from fettle.storage import Store, open_store
 
 if TYPE_CHECKING:
-    from components.trainjob.cluster import Cluster
+    from components.trainjob.jobs import TrainJobs
 
 GONE = 120.0  # seconds in which a TrainJob that was deleted has to go
 VARIABLE = "FETTLE_TRAINJOB"
@@ -46,66 +47,65 @@ class Elsewhere:
     Attributes:
         asked: :class:`components.trainjob.manifest.Machines` as text.
         urls: Role -> where the artifact lies in the store.
-        cluster: Where they are; by default the namespace that this process is a pod of.
+        trainjobs: Where they are; by default those of the namespace that this process is a pod of.
     """
 
     asked: str
     urls: Mapping[str, str]
-    cluster: "Cluster | None" = None
+    trainjobs: "TrainJobs | None" = None
 
     def __call__(self, step: str, out: Path, given: Mapping[str, Any], *, identity: str) -> None:
         """Run ``step`` with the settings among ``given``; attempts at the same work have the same ``identity``."""
-        from components.trainjob.cluster import here
         from components.trainjob.follow import Follower
+        from components.trainjob.jobs import here
         from components.trainjob.manifest import Machines, manifest
         from fettle.train import node
 
-        machines, cluster = Machines.from_text(self.asked), self.cluster or here()
-        launcher = cluster.launcher()
+        machines, trainjobs = Machines.from_text(self.asked), self.trainjobs or here()
+        launcher = trainjobs.launcher()
         name = f"{step}-{digest_json([launcher.run if launcher else '', identity])[7:19]}"
         root = os.environ.get("FETTLE_WORK")
         job = node.Job(
             step,
             settings={key: value for key, value in given.items() if key not in self.urls},
-            inputs={role: in_store(url) for role, url in self.urls.items()},
+            inputs={role: shared(url) for role, url in self.urls.items()},
             work={"root": root, "name": identity} if root else {},
         )
         url = f"{machines.jobs}/{name}"
         jobs, store = open_store(machines.jobs), open_store(url)
         command = ["python", "-m", node.MODULE, url]
-        with forgotten_after(jobs, name), removed_after(cluster, name):
-            if not is_going_on(cluster, name):
+        with forgotten_after(jobs, name), removed_after(trainjobs, name):
+            if not is_going_on(trainjobs, name):
                 jobs.delete(name)
                 job.write(store)
-                cluster.create(manifest(machines, name=name, command=command, launcher=launcher))
-            Follower(cluster, name, lambda: node.outcome(store, out), sys.stderr).follow()
+                trainjobs.create(manifest(machines, name=name, command=command, launcher=launcher))
+            Follower(trainjobs, name, lambda: node.outcome(store, out), sys.stderr).follow()
 
 
-def in_store(url: str) -> str:
-    """Return an artifact's address as :func:`fettle.storage.open_store` takes it.
+def shared(url: str) -> str:
+    """Return the address of an artifact by which each machine finds it.
 
     Raises:
         ArtifactError: If it is in no S3 store.
     """
-    scheme, _, place = url.partition("://")
-    if scheme not in ("minio", "s3"):
-        raise ArtifactError(f"{url} is in no S3 store, through which several machines get it: set `nodes` to 1.")
-    return f"s3://{place.partition('?')[0]}"
+    if address := in_store(url):
+        return address
+    raise ArtifactError(f"{url} is in no S3 store, through which several machines get it: set `nodes` to 1.")
 
 
-def is_going_on(cluster: "Cluster", name: str) -> bool:
+def is_going_on(trainjobs: "TrainJobs", name: str) -> bool:
     """Tell whether an earlier attempt's TrainJob still trains; one that does not is removed."""
     from components.trainjob.follow import ended
 
-    found = cluster.find(name)
+    found = trainjobs.find(name)
     if found is None:
         return False
     if not found["metadata"].get("deletionTimestamp") and not ended(found):
         print(f"· going on with TrainJob {name} of an earlier attempt", file=sys.stderr)  # noqa: T201 - a step's log
         return True
-    cluster.delete(name)
+    trainjobs.delete(name)
     deadline = time.monotonic() + GONE
-    while cluster.find(name) or cluster.pods(name):
+    while trainjobs.find(name) or trainjobs.pods(name):
         if time.monotonic() > deadline:
             raise FettleError(f"TrainJob {name} of an earlier attempt does not go: delete it.")
         time.sleep(2)
@@ -123,7 +123,7 @@ def forgotten_after(jobs: Store, name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def removed_after(cluster: "Cluster", name: str) -> Iterator[None]:
+def removed_after(trainjobs: "TrainJobs", name: str) -> Iterator[None]:
     """Delete a TrainJob in the end, and when this pod is told to go."""
     from fettle.train.result import InterruptionError
 
@@ -135,4 +135,4 @@ def removed_after(cluster: "Cluster", name: str) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        cluster.delete(name)
+        trainjobs.delete(name)

@@ -14,8 +14,8 @@ import typer
 from fettle.cli.options import AsJson, Overrides, SpecFile, narrate, read_spec
 
 if TYPE_CHECKING:
+    from components.cluster.kube import Kube
     from fettle.spec import Spec
-    from pipelines.cluster.kube import Kube
     from pipelines.cluster.origin import Origin
     from pipelines.cluster.platform import Platform
     from pipelines.cluster.service import Service
@@ -104,7 +104,7 @@ class Here:
 @contextlib.contextmanager
 def at_cluster(context: str | None, namespace: str | None, platform: Path | None, endpoint: str) -> Iterator[Here]:
     """Yield the cluster that the options name."""
-    from pipelines.cluster.kube import connect
+    from components.cluster.kube import connect
     from pipelines.cluster.platform import find_platform, reach
     from pipelines.cluster.service import open_service
 

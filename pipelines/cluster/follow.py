@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from kubernetes.client import V1Pod
 
+from components.cluster.kube import ClusterError, Kube
+from components.cluster.reasons import NODE_COMES, Wait, failed, waits
 from fettle.errors import FettleError, HardwareError
-from pipelines.cluster.kube import ClusterError, Kube
 from pipelines.cluster.narrate import Teller
 from pipelines.cluster.progress import ENDED, RUN_ENDED, Place, Step, place_of, run_state, steps, task_names
-from pipelines.cluster.reasons import NODE_COMES, Wait, failed, waits
 from pipelines.cluster.service import Service
 from pipelines.local import RunError
 

@@ -19,7 +19,7 @@ from kubernetes.client import V1Pod
 from kubernetes.stream.ws_client import create_websocket, get_websocket_url
 from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
 
-from pipelines.cluster.kube import ClusterError, Kube
+from components.cluster.kube import ClusterError, Kube
 
 CHUNK = 1 << 16
 REMEMBERED = 5  # seconds

@@ -12,12 +12,12 @@ from kubernetes.client import (
     V1SubjectAccessReviewSpec,
 )
 
+from components.cluster.kube import TIMEOUT, ClusterError, Kube, tolerated
 from components.trainjob.manifest import GROUP, PLURAL, VERSION, Machines
 from fettle.errors import SpecError
 from fettle.spec import ClusterConfig, PodConfig, Spec, TrainConfig
 from fettle.spec.cluster import SHARED_STEPS
 from fettle.spec.recipes import FinetuneConfig
-from pipelines.cluster.kube import TIMEOUT, ClusterError, Kube
 from pipelines.cluster.platform import Platform
 
 RUNNER = "pipeline-runner"  # service account of the steps, as the chart and Kubeflow name it
@@ -148,13 +148,9 @@ def _runner_may(kube: Kube) -> bool:
         resource_attributes=V1ResourceAttributes(namespace=kube.namespace, verb="create", group=GROUP, resource=PLURAL),
     )
     review = V1LocalSubjectAccessReview(spec=asked, metadata=V1ObjectMeta(namespace=kube.namespace))
-    with kube.explained():
-        try:
-            answer = AuthorizationV1Api(kube.api).create_namespaced_local_subject_access_review(
-                kube.namespace, review, _request_timeout=TIMEOUT
-            )
-        except ApiException as error:
-            if error.status == 403:
-                return True
-            raise
-    return bool(answer.status.allowed)
+    with kube.explained(), tolerated(403):
+        answer = AuthorizationV1Api(kube.api).create_namespaced_local_subject_access_review(
+            kube.namespace, review, _request_timeout=TIMEOUT
+        )
+        return bool(answer.status.allowed)
+    return True

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from components.cluster.kube import ClusterError, Kube
 from fettle.errors import SpecError
 from pipelines.cluster.forward import forward
-from pipelines.cluster.kube import ClusterError, Kube
 
 ADDRESS_BOOK = "fettle-platform"
 

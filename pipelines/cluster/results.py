@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Container, Mapping
 from pathlib import Path
 
+from components.cluster.addresses import in_store
+from components.cluster.kube import Kube
 from fettle.card import read_card
 from fettle.errors import ArtifactError
 from fettle.steps import object_path
 from fettle.storage import Store, open_store
-from pipelines.cluster.kube import Kube
 
 LAUNCHER = "kfp-launcher"  # ConfigMap of Kubeflow: where the artifacts of a namespace are
 HEAVY = ("dataset", "model", "search", "export")  # kinds that stay in the store
@@ -24,10 +25,9 @@ def artifact_store(kube: Kube, environ: Mapping[str, str]) -> Store:
         StorageError: If the store cannot be opened.
     """
     root = (kube.config_map(LAUNCHER) or {}).get("defaultPipelineRoot", "")
-    scheme, _, place = root.partition("://")
-    if scheme not in ("minio", "s3"):
-        raise ArtifactError(f"ConfigMap {LAUNCHER}: defaultPipelineRoot must be minio:// or s3://, got {root!r}.")
-    return open_store(f"s3://{place}", environ=environ)
+    if address := in_store(root):
+        return open_store(address, environ=environ)
+    raise ArtifactError(f"ConfigMap {LAUNCHER}: defaultPipelineRoot must be minio:// or s3://, got {root!r}.")
 
 
 def bring_home(store: Store, pipeline: str, run_id: str, objects: Path) -> tuple[Path, Mapping[str, str]]:
@@ -71,10 +71,10 @@ def _find(store: Store, prefix: str, end: str) -> str:
 
 
 def _key(store: Store, url: str) -> str:
-    root, place = (text.partition("://")[2] for text in (store.url, url))
-    if not place.startswith(f"{root}/"):
+    address = in_store(url) or ""
+    if not address.startswith(f"{store.url}/"):
         raise ArtifactError(f"{url} is not in {store.url}, where the artifacts of this namespace are.")
-    return place.removeprefix(f"{root}/")
+    return address.removeprefix(f"{store.url}/")
 
 
 def _fetch(store: Store, key: str, objects: Path, *, skip: Container[str] = ()) -> Path:

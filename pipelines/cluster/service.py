@@ -15,7 +15,7 @@ import urllib3
 from kfp.dsl.base_component import BaseComponent
 from kfp_server_api import ApiException, V2beta1Run
 
-from pipelines.cluster.kube import ClusterError
+from components.cluster.kube import ClusterError
 from pipelines.graph import write
 
 

@@ -4,8 +4,8 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 
+from components.cluster.kube import ClusterError, Kube
 from fettle.storage import KEYS
-from pipelines.cluster.kube import ClusterError, Kube
 from pipelines.cluster.platform import Platform, reach
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from kubernetes.client import ApiException
 
+from components.cluster.kube import ClusterError, Kube, connect
 from fettle.storage import Store, open_store
 from pipelines.cluster.forward import forward
-from pipelines.cluster.kube import ClusterError, Kube, connect
 from pipelines.cluster.store import store_environment
 
 from .stack import NAMESPACE, RELEASE, RESTRICTED, Installation, eventually

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kubernetes.client import CoreV1Api, V1Pod
 
-from pipelines.cluster.kube import Kube
+from components.cluster.kube import Kube
 from pipelines.cluster.platform import Platform, find_platform
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kubernetes.client import CoreV1Api, CustomObjectsApi
 
-from pipelines.cluster.kube import Kube
+from components.cluster.kube import Kube
 
 from .stack import CLI, NAMESPACE, TINY, Installation, eventually, fettle
 

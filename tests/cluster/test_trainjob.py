@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException, CustomObjectsApi
 
-from components.trainjob.cluster import Cluster
-from components.trainjob.cluster import ClusterError as StepError
+from components.cluster.kube import ClusterError, Kube
 from components.trainjob.follow import Follower
+from components.trainjob.jobs import TrainJobs
 from components.trainjob.manifest import GROUP, OF_JOB, PLURAL, VERSION, Launcher, Machines, manifest
 from components.trainjob.step import Elsewhere
 from fettle import steps
@@ -31,7 +31,6 @@ from fettle.errors import TrainError
 from fettle.spec import DatasetConfig, load_spec
 from fettle.steps.ingest import ingest
 from fettle.storage import open_store
-from pipelines.cluster.kube import ClusterError, Kube
 from pipelines.cluster.machines import check_cluster
 from pipelines.cluster.store import store_environment
 
@@ -43,14 +42,14 @@ ELSEWHERE = (
 
 
 @pytest.fixture(scope="module")
-def jobs(kube: Kube) -> Cluster:
+def jobs(kube: Kube) -> TrainJobs:
     try:
         CustomObjectsApi(kube.api).get_api_resources(GROUP, VERSION)
     except ApiException as error:
         pytest.skip(
             f"the cluster has no {PLURAL}.{GROUP} (HTTP {error.status}): install Kubeflow's Trainer 2.2 or newer"
         )
-    return Cluster(kube.namespace, kube.api)
+    return TrainJobs(kube)
 
 
 def rendered(name: str, *, image: str = "registry.example/step:1", **changes: Any) -> dict[str, Any]:
@@ -64,24 +63,24 @@ def rendered(name: str, *, image: str = "registry.example/step:1", **changes: An
     return manifest(Machines(image=image, **{**given, **changes}), name=name, command=["true"], launcher=launcher)
 
 
-def test_the_real_definition_takes_what_is_rendered(jobs: Cluster) -> None:
+def test_the_real_definition_takes_what_is_rendered(jobs: TrainJobs) -> None:
     """Strictly: a field that it does not know is an error."""
-    api = CustomObjectsApi(jobs.api)
+    api = CustomObjectsApi(jobs.kube.api)
     job = rendered("train-dry")
     made = api.create_namespaced_custom_object(
-        GROUP, VERSION, jobs.namespace, PLURAL, job, dry_run="All", field_validation="Strict"
+        GROUP, VERSION, jobs.kube.namespace, PLURAL, job, dry_run="All", field_validation="Strict"
     )
     assert made["spec"]["trainer"] == job["spec"]["trainer"]
     assert made["spec"]["runtimePatches"] == job["spec"]["runtimePatches"]
 
 
-def test_a_trainjob_that_it_refuses_is_one_sentence(jobs: Cluster) -> None:
-    with pytest.raises(StepError, match=r"TrainJob Train_1 cannot be made: .*metadata.name"):
+def test_a_trainjob_that_it_refuses_is_one_sentence(jobs: TrainJobs) -> None:
+    with pytest.raises(ClusterError, match=r"TrainJob Train_1 cannot be made: .*metadata.name"):
         jobs.create(rendered("Train_1"))
 
 
 @pytest.fixture
-def started(jobs: Cluster, installation: Installation) -> Iterator[str]:
+def started(jobs: TrainJobs, installation: Installation) -> Iterator[str]:
     """A TrainJob of nobody, and a pod as the Trainer makes it, whose machine says something and fails."""
     name = f"train-{uuid.uuid4().hex[:8]}"
     job = rendered(name)
@@ -106,24 +105,24 @@ def started(jobs: Cluster, installation: Installation) -> Iterator[str]:
         },
     }
     assert jobs.create(job)
-    installation.core.create_namespaced_pod(jobs.namespace, pod)
+    installation.core.create_namespaced_pod(jobs.kube.namespace, pod)
     yield name
     jobs.delete(name)
-    installation.core.delete_namespaced_pod(pod["metadata"]["name"], jobs.namespace, grace_period_seconds=0)
+    installation.core.delete_namespaced_pod(pod["metadata"]["name"], jobs.kube.namespace, grace_period_seconds=0)
 
 
-def conclude(jobs: Cluster, name: str, kind: str) -> None:
+def conclude(jobs: TrainJobs, name: str, kind: str) -> None:
     """Say what the Trainer says at the end."""
     condition = {
         "type": kind, "status": "True", "reason": "JobsFailed", "message": "jobset failed",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }  # fmt: skip
-    CustomObjectsApi(jobs.api).patch_namespaced_custom_object_status(
-        GROUP, VERSION, jobs.namespace, PLURAL, name, {"status": {"conditions": [condition]}}
+    CustomObjectsApi(jobs.kube.api).patch_namespaced_custom_object_status(
+        GROUP, VERSION, jobs.kube.namespace, PLURAL, name, {"status": {"conditions": [condition]}}
     )
 
 
-def test_a_failure_is_said_with_the_machines_words(jobs: Cluster, started: str) -> None:
+def test_a_failure_is_said_with_the_machines_words(jobs: TrainJobs, started: str) -> None:
     eventually(lambda: all(pod.status.phase == "Failed" for pod in jobs.pods(started)), "the machine's end")
     conclude(jobs, started, "Failed")
     log = io.StringIO()
@@ -132,15 +131,15 @@ def test_a_failure_is_said_with_the_machines_words(jobs: Cluster, started: str) 
     assert log.getvalue().splitlines() == ["· epoch 1/2", "gone"]
 
 
-def test_what_was_made_ends_it_whatever_the_trainjob_says(jobs: Cluster, started: str) -> None:
+def test_what_was_made_ends_it_whatever_the_trainjob_says(jobs: TrainJobs, started: str) -> None:
     Follower(jobs, started, lambda: True, io.StringIO()).follow()
 
 
-def test_a_trainjob_of_that_name_is_no_error(jobs: Cluster, started: str) -> None:
+def test_a_trainjob_of_that_name_is_no_error(jobs: TrainJobs, started: str) -> None:
     assert not jobs.create(rendered(started))
 
 
-def test_one_that_somebody_deleted_is_said(jobs: Cluster, started: str) -> None:
+def test_one_that_somebody_deleted_is_said(jobs: TrainJobs, started: str) -> None:
     jobs.delete(started)
     jobs.delete(started)
     with pytest.raises(TrainError, match="was deleted by somebody"):
@@ -148,8 +147,8 @@ def test_one_that_somebody_deleted_is_said(jobs: Cluster, started: str) -> None:
 
 
 @pytest.fixture
-def no_trainer(jobs: Cluster) -> None:
-    runtimes = CustomObjectsApi(jobs.api).list_cluster_custom_object(GROUP, VERSION, "clustertrainingruntimes")
+def no_trainer(jobs: TrainJobs) -> None:
+    runtimes = CustomObjectsApi(jobs.kube.api).list_cluster_custom_object(GROUP, VERSION, "clustertrainingruntimes")
     if runtimes["items"]:
         pytest.skip("the cluster has a Trainer that starts the machines itself")
 
@@ -163,14 +162,19 @@ def at_home(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield f"{installation.platform.work}/test-{uuid.uuid4().hex[:8]}"
 
 
-def when_made(jobs: Cluster, act: Callable[[Any], object]) -> Thread:
+def those_of(jobs: TrainJobs) -> list[Any]:
+    api, namespace = CustomObjectsApi(jobs.kube.api), jobs.kube.namespace
+    return list(api.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL)["items"])
+
+
+def when_made(jobs: TrainJobs, act: Callable[[Any], object]) -> Thread:
     """Act on the TrainJob of the test, once it is there."""
 
     def wait() -> None:
-        api, found = CustomObjectsApi(jobs.api), []
+        found: list[Any] = []
         while not found:
             time.sleep(0.2)
-            found = api.list_namespaced_custom_object(GROUP, VERSION, jobs.namespace, PLURAL)["items"]
+            found = those_of(jobs)
         act(found[0])
 
     thread = Thread(target=wait, daemon=True)
@@ -200,7 +204,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def train_elsewhere(jobs: Cluster, home: str, folder: Path) -> None:
+def train_elsewhere(jobs: TrainJobs, home: str, folder: Path) -> None:
     """Run the step ``train`` on two machines, as its component does."""
     config = DatasetConfig(layout="castings", path=str(folder / "source"), count=60)
     data = ingest(folder / "source", folder / "dataset", dataset=config, image_size=32)
@@ -214,12 +218,11 @@ def train_elsewhere(jobs: Cluster, home: str, folder: Path) -> None:
     )  # fmt: skip
 
 
-def leave_nothing(jobs: Cluster, home: str) -> bool:
-    left = CustomObjectsApi(jobs.api).list_namespaced_custom_object(GROUP, VERSION, jobs.namespace, PLURAL)["items"]
-    return not left and all(key.startswith("dataset/") for key in open_store(home).list())
+def leave_nothing(jobs: TrainJobs, home: str) -> bool:
+    return not those_of(jobs) and all(key.startswith("dataset/") for key in open_store(home).list())
 
 
-def test_a_step_takes_what_its_machines_made(no_trainer: None, jobs: Cluster, at_home: str, tmp_path: Path) -> None:
+def test_a_step_takes_what_its_machines_made(no_trainer: None, jobs: TrainJobs, at_home: str, tmp_path: Path) -> None:
     trainer = when_made(jobs, play_trainer)
     train_elsewhere(jobs, at_home, tmp_path)
     trainer.join(timeout=60)
@@ -231,7 +234,7 @@ def test_a_step_takes_what_its_machines_made(no_trainer: None, jobs: Cluster, at
 
 
 def test_a_step_that_is_told_to_end_takes_its_trainjob_along(
-    no_trainer: None, jobs: Cluster, at_home: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    no_trainer: None, jobs: TrainJobs, at_home: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     when_made(jobs, lambda job: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit):
@@ -241,7 +244,7 @@ def test_a_step_that_is_told_to_end_takes_its_trainjob_along(
     open_store(at_home).delete("dataset")
 
 
-def test_a_runtime_that_is_not_there_is_refused_before_anything_starts(jobs: Cluster, kube: Kube) -> None:
+def test_a_runtime_that_is_not_there_is_refused_before_anything_starts(jobs: TrainJobs, kube: Kube) -> None:
     spec = load_spec(overrides=["cluster.steps.train={nodes: 2}", "cluster.training_runtime=nowhere"])
     with pytest.raises(
         ClusterError, match=r"`cluster.steps.train.nodes` is 2, but .* no ClusterTrainingRuntime 'nowhere'"
@@ -259,7 +262,7 @@ def test_a_cluster_without_trainer_is_refused_before_anything_starts(kube: Kube)
         check_cluster(load_spec(), kube)
 
 
-def test_a_network_is_trained_on_two_machines(jobs: Cluster, installation: Installation, tmp_path: Path) -> None:
+def test_a_network_is_trained_on_two_machines(jobs: TrainJobs, installation: Installation, tmp_path: Path) -> None:
     try:
         check_cluster(load_spec(overrides=["cluster.steps.train={nodes: 2}"]), installation.kube)
     except ClusterError as error:
@@ -270,4 +273,4 @@ def test_a_network_is_trained_on_two_machines(jobs: Cluster, installation: Insta
     assert done.returncode == 0, done.stderr
     report = read_card(Path(json.loads(done.stdout)["report"]).parent)
     assert any(parent["kind"] == "model" for parent in report.parents.values())
-    assert not CustomObjectsApi(jobs.api).list_namespaced_custom_object(GROUP, VERSION, jobs.namespace, PLURAL)["items"]
+    assert not those_of(jobs)

@@ -1,5 +1,6 @@
 """The TrainJob of a step on several machines, and what is read from a cluster about it."""
 
+import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,20 +8,21 @@ from types import SimpleNamespace
 import pytest
 from kubernetes.client import (
     V1ContainerState,
-    V1ContainerStateTerminated,
     V1ContainerStateWaiting,
     V1ContainerStatus,
     V1ObjectMeta,
     V1Pod,
-    V1PodCondition,
     V1PodStatus,
 )
 
+from components.cluster.kube import ClusterError, Kube
 from components.train import train
-from components.trainjob.follow import ended, failed, waits
+from components.trainjob import follow
+from components.trainjob.follow import Follower, ended
+from components.trainjob.jobs import REMEDIES, TrainJobs
 from components.trainjob.manifest import Launcher, Machines, manifest
-from components.trainjob.step import in_store
-from fettle.errors import ArtifactError
+from components.trainjob.step import shared
+from fettle.errors import ArtifactError, TrainError
 
 MACHINES = Machines(
     nodes=2, processes=4, image="registry.example/fettle/step:1", jobs="s3://fettle/data/work/trainjobs",
@@ -31,6 +33,7 @@ MACHINES = Machines(
     node_selector={"kind": "gpu"}, tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}], shm="4Gi",
     seconds=5400,
 )  # fmt: skip
+JOB = {"metadata": {"name": "train-1"}}
 COMMAND = ["python", "-m", "fettle.train.node", "s3://fettle/data/work/trainjobs/train-1"]
 
 
@@ -87,11 +90,10 @@ def test_it_travels_as_text() -> None:
     assert Machines.from_text(MACHINES.to_text()) == MACHINES
 
 
-def test_artifacts_are_found_in_the_store() -> None:
-    assert in_store("minio://fettle/a/b/out") == "s3://fettle/a/b/out"
-    assert in_store("s3://fettle/a/out?region=eu") == "s3://fettle/a/out"
-    with pytest.raises(ArtifactError, match="is in no S3 store"):
-        in_store("gs://fettle/a")
+def test_machines_find_an_artifact_in_the_store_only() -> None:
+    assert shared("minio://fettle/a/b/out") == "s3://fettle/a/b/out"
+    with pytest.raises(ArtifactError, match="gs://fettle/a is in no S3 store"):
+        shared("gs://fettle/a")
 
 
 def test_a_trainjob_has_ended_by_its_conditions() -> None:
@@ -105,23 +107,58 @@ def test_a_trainjob_has_ended_by_its_conditions() -> None:
     assert ended(job(("Complete", "True"))) == "R: why"
 
 
-def pod(phase: str, state: V1ContainerState | None = None, **status: object) -> V1Pod:
+@pytest.fixture
+def jobs(server) -> TrainJobs:
+    return TrainJobs(Kube("in this pod", "n", server.client, REMEDIES))
+
+
+def test_a_trainjob_that_is_refused_names_itself_and_the_remedy(server, jobs: TrainJobs) -> None:
+    server.say(403, "trainjobs is forbidden")
+    with pytest.raises(
+        ClusterError, match=r"TrainJob train-1 cannot be made \(trainjobs is forbidden\): install the chart with"
+    ):
+        jobs.create(JOB)
+    server.say(422, "metadata.name is wrong")
+    with pytest.raises(ClusterError, match=r"^TrainJob train-1 cannot be made: metadata.name is wrong\.$"):
+        jobs.create(JOB)
+    server.status, server.body = 404, b"404 page not found\n"
+    with pytest.raises(ClusterError, match=r"cannot be made \(Not Found\): install Kubeflow's Trainer"):
+        jobs.create(JOB)
+
+
+def test_a_trainjob_that_is_there_or_gone_is_no_error(server, jobs: TrainJobs) -> None:
+    server.say(409, "already exists")
+    assert not jobs.create(JOB)
+    server.say(404, "not found")
+    assert jobs.find("train-1") is None
+    jobs.delete("train-1")
+    server.status = 201
+    assert jobs.create(JOB)
+
+
+def waiting_pod(reason: str) -> V1Pod:
+    state = V1ContainerState(waiting=V1ContainerStateWaiting(reason=reason, message="not found"))
     containers = [V1ContainerStatus(name="node", image="i", image_id="", ready=False, restart_count=0, state=state)]
-    return V1Pod(
-        metadata=V1ObjectMeta(name="p"), status=V1PodStatus(phase=phase, container_statuses=containers, **status)
+    return V1Pod(metadata=V1ObjectMeta(name="p"), status=V1PodStatus(phase="Pending", container_statuses=containers))
+
+
+def test_a_machine_that_can_never_start_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "PATIENCE", 0)
+    jobs = SimpleNamespace(find=lambda name: {}, pods=lambda name: [waiting_pod("ErrImagePull")])
+    with pytest.raises(TrainError, match=r"train-1 cannot start. p: its image i cannot be pulled \(ErrImagePull: not"):
+        Follower(jobs, "train-1", lambda: False, io.StringIO()).follow()
+
+
+def test_one_that_may_start_yet_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "PATIENCE", 0)
+    monkeypatch.setattr(follow, "POLL", 0)
+    jobs, log = (
+        SimpleNamespace(find=lambda name: {}, pods=lambda name: [waiting_pod("CrashLoopBackOff")]),
+        io.StringIO(),
     )
-
-
-def test_the_reasons_of_a_machine_are_said() -> None:
-    nowhere = V1PodCondition(type="PodScheduled", status="False", message="0/1 nodes: Insufficient nvidia.com/gpu")
-    assert waits(pod("Pending", conditions=[nowhere])) == "0/1 nodes: Insufficient nvidia.com/gpu"
-    pull = V1ContainerState(waiting=V1ContainerStateWaiting(reason="ErrImagePull", message="not found"))
-    assert waits(pod("Pending", pull)) == "ErrImagePull: not found"
-    assert waits(pod("Running")) is None
-    killed = V1ContainerState(terminated=V1ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
-    assert failed(pod("Failed", killed)) == "ended with exit code 137 (OOMKilled)"
-    assert failed(pod("Failed", reason="Evicted", message="disk")) == "was ended (Evicted: disk)"
-    assert failed(pod("Running")) is None
+    made = iter([False, False, True])
+    Follower(jobs, "train-1", lambda: next(made), log).follow()
+    assert log.getvalue().splitlines() == ["· p: its container does not start (CrashLoopBackOff: not found)"]
 
 
 def test_without_machines_a_step_runs_here(castings_dataset: Path, tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from components.cluster.kube import ClusterError
 from fettle.errors import SpecError
 from fettle.spec import load_spec
-from pipelines.cluster.kube import ClusterError
 from pipelines.cluster.platform import Platform, find_platform, in_cluster
 from pipelines.cluster.submit import MADE_AT, Data, at_home, bring_data
 

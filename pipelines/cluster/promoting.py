@@ -14,9 +14,9 @@ from fettle.cli.options import AsJson, Out, SpecFile, narrate, read_spec
 from pipelines.cluster.commands import Context, Endpoint, Here, Namespace, PlatformFile, at_cluster, finish, say_where
 
 if TYPE_CHECKING:
+    from components.cluster.kube import Kube
     from fettle.spec import Spec
     from fettle.steps.promote import Approval
-    from pipelines.cluster.kube import Kube
     from pipelines.cluster.origin import Origin
     from pipelines.cluster.platform import Platform
 
@@ -130,7 +130,7 @@ def _roll_back(given: "Spec", model: str, to: int | None, by: str, kube: "Kube",
 def _installation(
     context: str | None, namespace: str | None, platform: Path | None
 ) -> Iterator[tuple["Kube", "Platform"]]:
-    from pipelines.cluster.kube import connect
+    from components.cluster.kube import connect
     from pipelines.cluster.platform import find_platform
 
     kube = connect(context=context, namespace=namespace)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kubernetes.client import V1ContainerStatus, V1Pod
 
-MAIN = "main"  # the container of a step
+MAIN = "main"  # the container of a step of a pipeline
 # Containers that Kubernetes tries again for ever, though nothing changes by itself.
 STUCK = {
     "ErrImagePull": "its image {image} cannot be pulled",
@@ -43,27 +43,38 @@ class Wait:
     hardware: bool = False
 
 
-def waits(pod: V1Pod) -> Wait | None:
-    """Return why a pod has not started, ``None`` for one that has, or is about to."""
+def waits(pod: V1Pod, *, main: str = MAIN) -> Wait | None:
+    """Return why a pod has not started, ``None`` for one that has, or is about to.
+
+    Args:
+        pod: As the API gives it.
+        main: Name of the container that matters.
+    """
     if pod.status.phase != "Pending":
         return None
     for condition in pod.status.conditions or []:
-        if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
-            return _unschedulable(pod, condition.message or "")
-    for container in _containers(pod):
-        waiting = container.state.waiting
-        if waiting and (words := STUCK.get(waiting.reason)):
-            why = f"{words.format(image=container.image)} ({waiting.reason}: {_short(waiting.message)})"
-            return Wait(why, for_ever=True)
+        if condition.type == "PodScheduled" and condition.status == "False":
+            if condition.reason == "Unschedulable":
+                return _unschedulable(pod, condition.message or "")
+            return Wait(f"is not let onto a node yet ({condition.reason}: {_short(condition.message)})", for_ever=False)
+    for container in _containers(pod, main):
+        if (waiting := container.state.waiting) and (waiting.reason in STUCK or waiting.message):
+            words = STUCK.get(waiting.reason, "its container does not start").format(image=container.image)
+            return Wait(f"{words} ({waiting.reason}: {_short(waiting.message)})", for_ever=waiting.reason in STUCK)
     return None
 
 
-def failed(pod: V1Pod) -> str | None:
-    """Return why a pod failed, ``None`` for one that did not."""
+def failed(pod: V1Pod, *, main: str = MAIN) -> str | None:
+    """Return why a pod failed, ``None`` for one that did not.
+
+    Args:
+        pod: As the API gives it.
+        main: Name of the container that matters.
+    """
     status = pod.status
-    ends = [container.state.terminated for container in _containers(pod) if container.state.terminated]
+    ends = [container.state.terminated for container in _containers(pod, main) if container.state.terminated]
     if any(end.reason == "OOMKilled" for end in ends):
-        return f"ran out of memory (OOMKilled{_limit(pod)})"
+        return f"ran out of memory (OOMKilled{_limit(pod, main)})"
     if status.phase != "Failed":
         return None
     if words := ENDED.get(status.reason):
@@ -71,6 +82,8 @@ def failed(pod: V1Pod) -> str | None:
     for condition in status.conditions or []:
         if condition.type == "DisruptionTarget" and condition.status == "True":
             return f"was taken off its node ({condition.reason}: {_short(condition.message)})"
+    if status.reason:
+        return f"was ended ({status.reason}: {_short(status.message)})"
     code = next((end.exit_code for end in ends if end.exit_code), None)
     return f"ended with exit code {code}" if code else _short(status.message) or "failed"
 
@@ -90,16 +103,16 @@ def _unschedulable(pod: V1Pod, message: str) -> Wait:
     return Wait(f"{words} ({asked}{why})", for_ever=never, hardware=never)
 
 
-def _containers(pod: V1Pod) -> list[V1ContainerStatus]:
-    """Return the pod's containers that have a state, the step's own first."""
+def _containers(pod: V1Pod, main: str) -> list[V1ContainerStatus]:
+    """Return the pod's containers that have a state, ``main`` first."""
     statuses = [*(pod.status.container_statuses or []), *(pod.status.init_container_statuses or [])]
-    return sorted((each for each in statuses if each.state), key=lambda each: each.name != MAIN)
+    return sorted((each for each in statuses if each.state), key=lambda each: each.name != main)
 
 
-def _limit(pod: V1Pod) -> str:
+def _limit(pod: V1Pod, main: str) -> str:
     for container in pod.spec.containers:
         limits = (container.resources and container.resources.limits) or {}
-        if container.name == MAIN and "memory" in limits:
+        if container.name == main and "memory" in limits:
             return f", limit {limits['memory']}"
     return ", the node's memory is full"
 

@@ -3,7 +3,7 @@
 import pytest
 from kubernetes import client as k8s
 
-from pipelines.cluster.reasons import failed, waits
+from components.cluster.reasons import MAIN, failed, waits
 
 NO_GPU = (
     "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: 0/1 nodes are "
@@ -15,12 +15,12 @@ FULL = (
 )
 
 
-def pod(phase, *, conditions=(), state=None, limits=None, reason=None, message=None, init=None):
-    statuses = [("wait", None), ("main", state)]
+def pod(phase, *, conditions=(), state=None, limits=None, reason=None, message=None, init=None, main=MAIN):
+    statuses = [("wait", None), (main, state)]
     return k8s.V1Pod(
         metadata=k8s.V1ObjectMeta(name="p"),
         spec=k8s.V1PodSpec(
-            containers=[k8s.V1Container(name="main", resources=k8s.V1ResourceRequirements(limits=limits))]
+            containers=[k8s.V1Container(name=main, resources=k8s.V1ResourceRequirements(limits=limits))]
         ),
         status=k8s.V1PodStatus(
             phase=phase,
@@ -88,6 +88,25 @@ def test_a_container_that_cannot_start_is_stuck(state, words):
         assert words in wait.words
 
 
+def test_what_may_change_by_itself_is_said_as_such():
+    gate = k8s.V1PodCondition(type="PodScheduled", status="False", reason="SchedulingGated", message="its turn comes")
+    again = waiting("CrashLoopBackOff", "back-off 10s")
+    for given, words in (
+        (pod("Pending", conditions=[gate]), "is not let onto a node yet (SchedulingGated: its turn comes)"),
+        (pod("Pending", init=again), "its container does not start (CrashLoopBackOff: back-off 10s)"),
+    ):
+        wait = waits(given)
+        assert not wait.for_ever
+        assert wait.words == words
+
+
+def test_the_container_that_matters_may_have_another_name():
+    given = pod("Failed", state=terminated(137, "OOMKilled"), limits={"memory": "2Gi"}, main="node")
+    assert failed(given, main="node") == "ran out of memory (OOMKilled, limit 2Gi)"
+    both = pod("Pending", state=waiting("ErrImagePull", "no such image"), init=waiting("Other", "else"), main="node")
+    assert waits(both, main="node").words.startswith("its image fettle/step:1 cannot be pulled (ErrImagePull: no such")
+
+
 def test_what_is_about_to_start_is_no_trouble():
     assert waits(pod("Pending", state=waiting("ContainerCreating"))) is None
     assert waits(pod("Running")) is None
@@ -112,6 +131,10 @@ def test_what_is_about_to_start_is_no_trouble():
         ),
         (pod("Failed", state=terminated(3)), "ended with exit code 3"),
         (pod("Failed", message="gone"), "gone"),
+        (
+            pod("Failed", reason="UnexpectedAdmissionError", message="no device"),
+            "was ended (UnexpectedAdmissionError: no device)",
+        ),
     ],
 )
 def test_an_end_has_its_reason(given, words):

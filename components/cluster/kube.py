@@ -1,20 +1,27 @@
-"""The Kubernetes API of the current context, with errors that say what to do."""
+"""The Kubernetes API, of a context or of the pod that this process is in, with errors that say what to do."""
 
 import base64
 import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import urllib3
 from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api, CustomObjectsApi, V1Pod, V1Service
 
+from components.cluster.reasons import MAIN
 from fettle.errors import FettleError
 
 TIMEOUT = (5, 30)  # seconds to connect and to answer
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+UNREACHED = 0  # stands for an HTTP status where there is no answer
+REMEDIES = {UNREACHED: "start it, or choose another context", 401: "log in to it again"}  # a person's; a pod has none
+REFUSALS = {401: "does not know who you are", 403: "does not allow it"}
 
 
 class ClusterError(FettleError):
@@ -29,11 +36,13 @@ class Kube:
         context: Name of the context in the kubeconfig.
         namespace: Where everything happens.
         api: Client with the address and the credentials of the API server.
+        remedies: HTTP status -> what the reader of an error can do about it.
     """
 
     context: str
     namespace: str
     api: ApiClient
+    remedies: Mapping[int, str] = field(default_factory=lambda: REMEDIES)
 
     def config_map(self, name: str) -> Mapping[str, str] | None:
         """Return the data of a ConfigMap, ``None`` where there is none."""
@@ -63,6 +72,10 @@ class Kube:
             )
         return list(found.items)
 
+    def pod(self, name: str) -> V1Pod | None:
+        """Return a pod, ``None`` where there is none."""
+        return self._get(self._core.read_namespaced_pod, name)
+
     def events(self, pod: str) -> list[str]:
         """Return the reasons of the events of a pod; nothing where they may not be read."""
         with contextlib.suppress(ApiException, urllib3.exceptions.HTTPError):
@@ -82,17 +95,18 @@ class Kube:
             return bool(found["items"])
         return True
 
-    def log(self, pod: str, *, lines: int, timestamps: bool = False) -> list[str]:
-        """Return the last lines that a pod's main container said; nothing where they are lost.
+    def log(self, pod: str, *, container: str = MAIN, lines: int | None = None, timestamps: bool = False) -> list[str]:
+        """Return what a pod's container said; nothing where it is lost, or not there yet.
 
         Args:
             pod: Its name.
-            lines: How many at most.
+            container: Name of the container.
+            lines: How many at most, the last ones; by default all.
             timestamps: Put the time before each line.
         """
         with contextlib.suppress(ApiException, urllib3.exceptions.HTTPError):
             answer = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container="main", tail_lines=lines, timestamps=timestamps,
+                pod, self.namespace, container=container, tail_lines=lines, timestamps=timestamps,
                 _request_timeout=TIMEOUT,
                 _preload_content=False,  # else the client takes a log that is JSON for an object
             )  # fmt: skip
@@ -100,30 +114,44 @@ class Kube:
         return []
 
     @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Turn what the client raises into one sentence."""
+    def explained(self, what: str = "") -> Iterator[None]:
+        """Turn what the client raises into one sentence; ``what`` could not be done, if that says more than a refusal.
+
+        Raises:
+            ClusterError: What was raised.
+        """
+        cluster = f"The cluster of context {self.context!r}"
         try:
             yield
         except ApiException as error:
-            raise ClusterError(_explain(error.status, error.reason, error.body, self.context)) from None
+            refused = f"{cluster} {REFUSALS.get(error.status, f'refused (HTTP {error.status})')}"
+            raise ClusterError(self._say(what or refused, _reason(error), error.status)) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(
-                f"The cluster of context {self.context!r} cannot be reached at {self.api.configuration.host} "
-                f"({_innermost(error)}): start it, or choose another context."
-            ) from None
+            lost = f"{cluster} cannot be reached at {self.api.configuration.host}"
+            raise ClusterError(self._say(lost, _innermost(error), UNREACHED)) from None
+
+    def _say(self, what: str, reason: str, status: int) -> str:
+        remedy = self.remedies.get(status)
+        return f"{what} ({reason}): {remedy}." if remedy else f"{what}: {reason}."
 
     @property
     def _core(self) -> CoreV1Api:
         return CoreV1Api(self.api)
 
     def _get(self, read: Any, name: str, namespace: str = "") -> Any:
-        with self.explained():
-            try:
-                return read(name, namespace or self.namespace, _request_timeout=TIMEOUT)
-            except ApiException as error:
-                if error.status == 404:
-                    return None
-                raise
+        with self.explained(), tolerated(404):
+            return read(name, namespace or self.namespace, _request_timeout=TIMEOUT)
+        return None
+
+
+@contextlib.contextmanager
+def tolerated(status: int) -> Iterator[None]:
+    """Pass over an answer of this HTTP status."""
+    try:
+        yield
+    except ApiException as error:
+        if error.status != status:
+            raise
 
 
 def connect(*, context: str | None = None, namespace: str | None = None) -> Kube:
@@ -131,7 +159,7 @@ def connect(*, context: str | None = None, namespace: str | None = None) -> Kube
 
     Args:
         context: Name of the context; by default the current one.
-        namespace: Namespace; by default that of the context, else ``default``.
+        namespace: Namespace; by default that of the context, else ``default``; of a pod its own.
 
     Raises:
         ClusterError: If there is no kubeconfig, or no such context.
@@ -141,30 +169,41 @@ def connect(*, context: str | None = None, namespace: str | None = None) -> Kube
         config.load_kube_config(context=context, client_configuration=settings)
         contexts, current = config.list_kube_config_contexts()
     except config.ConfigException as error:
-        return _inside(namespace, error)
+        with contextlib.suppress(ClusterError):
+            return inside(namespace)
+        place = os.environ.get("KUBECONFIG", "~/.kube/config")
+        raise ClusterError(f"No cluster to submit to ({place}: {error}). Set KUBECONFIG or --context.") from None
     chosen = next((each for each in contexts if each["name"] == context), current)
     settings.retries = urllib3.Retry(total=2, backoff_factor=0.2)
     return Kube(chosen["name"], namespace or chosen["context"].get("namespace") or "default", ApiClient(settings))
 
 
-def _inside(namespace: str | None, error: Exception) -> Kube:
+def inside(namespace: str | None = None, *, remedies: Mapping[int, str] = MappingProxyType({})) -> Kube:
+    """Return the cluster that this process is a pod of.
+
+    Args:
+        namespace: Namespace; by default that of the pod.
+        remedies: As :class:`Kube` has them.
+
+    Raises:
+        ClusterError: If it is in no pod, or has no token.
+    """
     settings = Configuration()
     try:
         config.load_incluster_config(client_configuration=settings)
-    except config.ConfigException:
-        place = os.environ.get("KUBECONFIG", "~/.kube/config")
-        raise ClusterError(f"No cluster to submit to ({place}: {error}). Set KUBECONFIG or --context.") from None
-    return Kube("in this pod", namespace or "default", ApiClient(settings))
+        namespace = namespace or (ACCOUNT / "namespace").read_text().strip()
+    except (config.ConfigException, OSError) as error:
+        raise ClusterError(f"This process is in no pod of Kubernetes that has a service account: {error}.") from None
+    settings.retries = urllib3.Retry(total=3, backoff_factor=0.5)
+    return Kube("in this pod", namespace, ApiClient(settings), remedies)
 
 
-def _explain(status: int, reason: str, body: Any, context: str) -> str:
-    with contextlib.suppress(TypeError, ValueError, AttributeError):
-        reason = json.loads(body)["message"]
-    if status == 401:
-        return f"The cluster of context {context!r} does not know who you are ({reason}): log in to it again."
-    if status == 403:
-        return f"The cluster of context {context!r} does not allow it: {reason}."
-    return f"The cluster of context {context!r} refused (HTTP {status}): {reason}."
+def _reason(error: ApiException) -> str:
+    """Say what the API server says, in one line, else the name of the status."""
+    said = error.reason
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        said = json.loads(error.body)["message"]
+    return " ".join(str(said).split())
 
 
 def _innermost(error: BaseException) -> str:
