@@ -124,3 +124,6 @@ class DistilConfig(Section):
     """Share of the distillation loss."""
     temperature: float = Field(2.0, gt=0)
     """Softens both distributions of a classifier."""
+    attention: float = Field(0.0, ge=0)
+    """Look where the parent looks, too: weight of the distance between attention maps at each resolution (Zagoruyko and
+    Komodakis 2017, who take 1000)."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
@@ -13,6 +14,7 @@ from fettle.errors import SpecError, TrainError
 from fettle.models.architecture import Architecture
 from fettle.models.weights import read_weights
 from fettle.spec.train import DistilConfig, TrainConfig
+from fettle.train.attention import AttentionTransfer
 from fettle.train.batches import Batches
 from fettle.train.files import BEST, FINAL, LAST, save_weights
 from fettle.train.module import Fitter
@@ -63,7 +65,7 @@ def fit(
         TrainError: If the loss is not finite, training was interrupted, or the disk is full.
     """
     _check(dataset, config, teacher=teacher, distil=distil)
-    distillation = Distillation(teacher, distil) if teacher is not None and distil is not None else None
+    distillation = _taught(model, architecture, teacher, distil)
     objective = make_objective(dataset, config, distillation)
     monitor = _monitor(config, objective)
     team = _assemble(dataset, config)
@@ -92,6 +94,18 @@ def fit(
         timing=tuple(recorder.timing),
         precision=precision,
     )
+
+
+def _taught(
+    model: nn.Module, architecture: Architecture, teacher: nn.Module | None, distil: DistilConfig | None
+) -> Distillation | None:
+    if teacher is None or distil is None:
+        return None
+    size = architecture.image_size
+    attention = (
+        AttentionTransfer(model, teacher, example_input=torch.zeros(1, 3, size, size)) if distil.attention else None
+    )
+    return Distillation(teacher, distil, attention)
 
 
 def _assemble(dataset: Dataset, config: TrainConfig) -> Team:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fettle.spec.train import DistilConfig
+from fettle.train.attention import AttentionTransfer
 
 Compare = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -30,11 +31,16 @@ class Distillation:
 
     The teacher sees the same images as the student, mixed or not. It is no submodule of anything: it is neither
     trained nor saved.
+
+    Args:
+        teacher: Network with the student's outputs.
+        config: How much is learnt from it.
+        attention: Tells how far apart the two look, where ``config`` asks for it.
     """
 
-    def __init__(self, teacher: nn.Module, config: DistilConfig) -> None:
+    def __init__(self, teacher: nn.Module, config: DistilConfig, attention: AttentionTransfer | None = None) -> None:
         self.teacher = teacher.eval().to(memory_format=torch.channels_last)
-        self.config = config
+        self.config, self.attention = config, attention
 
     def __call__(
         self, loss: torch.Tensor, images: torch.Tensor, outputs: torch.Tensor, *, compare: Compare | None = None
@@ -50,7 +56,8 @@ class Distillation:
         with torch.no_grad():
             taught = self.teacher.to(images.device)(images)
         distance = compare or partial(soft_loss, temperature=self.config.temperature)
-        return torch.lerp(loss, distance(outputs, taught), self.config.weight)
+        blended = torch.lerp(loss, distance(outputs, taught), self.config.weight)
+        return blended if self.attention is None else blended + self.config.attention * self.attention()
 
 
 def soft_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
