@@ -45,7 +45,7 @@ bench: venv venv-triton  ## Run the benchmarks, each prints a table.
 	@for file in $(filter-out benchmarks/optimize_peers.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 .PHONY: bench-optimize
-bench-optimize: venv venv-triton  ## What the search finds beside single tools, on real networks: up to an hour the first time.
+bench-optimize: venv venv-triton  ## What the search finds beside single tools, on real networks: hours the first time.
 	$(BIN)/python benchmarks/optimize_peers.py
 
 .PHONY: docs

@@ -3,54 +3,44 @@
     python benchmarks/optimize_peers.py                                 # every spec of benchmarks/optimize
     python benchmarks/optimize_peers.py benchmarks/optimize/neu-resnet18.yaml --rounds 40
 
-Everybody has the same weights, the same calibration images and the same uint8 pictures in and probabilities out. All
-are timed in one run, interleaved, at batch 1 with all cores; accuracy is on the test split, with the 95% interval of
-the difference to eager PyTorch on the same images. "Behind" is who loses more than a point.
+Everybody has the same weights, the same calibration images and the same uint8 pictures in and answers out, which are
+probabilities, or boxes after suppression. All are timed in one run, interleaved, at batch 1 with all cores. Accuracy is
+the task's headline measure on the test split (of detectors mAP50, of all that they can answer), with the 95% interval
+of the difference to eager PyTorch on the same images. "Behind" is who loses more than a point.
 
 Static INT8 of ONNX Runtime and NNCF is made with Fettle's settings (per-channel weights, unsigned activations, the
 first and last operations of the graph in float), which are better than these tools' defaults. Torch-Pruning prunes
 half of the channels of each layer as its tutorial does (widths as they come) and is trained again for as many epochs
-as a network of the search at most.
+as a network of the search at most; it cannot prune YOLOv8's C2f as it stands, and gets the block in Fettle's form.
+Olive (0.13) is no requirement of ours, and is compared where it is installed: `VIRTUAL_ENV=.venv .venv/bin/uv pip
+install olive-ai` adds ten packages to `.venv` and changes none; the next change of requirements.lock removes them.
 """
 
 import argparse
 import contextlib
-import importlib.util
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
+from _peers import EAGER, FETTLE, Bench, Outputs, Tool, all_tools, with_thresholds
 
-from fettle.card import read_card
 from fettle.data import Dataset, open_dataset
 from fettle.evaluate import results
-from fettle.evaluate.intervals import PairedDifference, paired_difference
-from fettle.evaluate.results import SELECTION, Benchmark, Selection
-from fettle.export import open_export
+from fettle.evaluate.measures import headline
+from fettle.evaluate.outcomes import Outcome
+from fettle.evaluate.predict import predict
+from fettle.evaluate.results import Benchmark
+from fettle.evaluate.tasks import TASKS
+from fettle.export import full_curve, open_export
 from fettle.export.manifest import Export
-from fettle.export.served import Served
 from fettle.hardware import passport
-from fettle.models import load_model
 from fettle.runtimes import open_engine
-from fettle.spec import BenchmarkConfig, FinetuneConfig, PruneConfig, QuantizeConfig, Spec, load_spec
+from fettle.spec import BenchmarkConfig, Spec, load_spec
 from fettle.steps.benchmark import benchmark
 
 SPECS = Path(__file__).parent / "optimize"
-Predict = Callable[[np.ndarray], np.ndarray]
-FLOOR = 0.01
-
-
-@dataclass(frozen=True)
-class Tool:
-    """One way to serve the network: an export in a runtime, or a function in this process."""
-
-    export: Path | None = None
-    runtime: str = ""
-    function: Predict | None = None
+FLOOR, CONFIDENCE = 0.01, 0.95
 
 
 def main() -> None:
@@ -77,18 +67,20 @@ def compare(spec: Spec, work: Path, *, rounds: int) -> float:
     """Print the table of one network; return how many times as fast as the best single tool Fettle's choice is."""
     run = run_pipeline(spec)
     data = open_dataset(next(run.glob("dataset-*")))
-    tools = dict(all_tools(spec, run, data, work / spec.name))
+    bench = Bench(spec, run, data, work / spec.name)
+    tools = dict(all_tools(bench))
     timed = benchmark(
         [(name, tool.export, tool.runtime) for name, tool in tools.items() if tool.export],
         data.artifact.path,
         work / spec.name / "benchmark",
         config=BenchmarkConfig(batches=[1], rounds=rounds, threads=passport().cores),
-        extra={name: tool.function for name, tool in tools.items() if tool.function},
+        extra={name: tool.function({}) for name, tool in tools.items() if tool.function},
     )
     measured = results.load(timed.path / results.BENCHMARK, Benchmark)
     times = {name: timing.p50_ms for name, timing in {**measured.extra, **measured.candidates}.items()}
-    rights = {name: right_ones(tool, data) for name, tool in tools.items()}
-    return table(spec, times, rights)
+    baseline = open_export(bench.baseline)
+    outcomes = {name: outcome(tool, baseline, data) for name, tool in tools.items()}
+    return table(spec, times, outcomes)
 
 
 def run_pipeline(spec: Spec) -> Path:
@@ -105,147 +97,54 @@ def run_pipeline(spec: Spec) -> Path:
     return Path(spec.runs) / spec.name / "latest"
 
 
-def all_tools(spec: Spec, run: Path, data: Dataset, work: Path) -> Iterator[tuple[str, Tool]]:
-    torch.set_num_threads(passport().cores)
-    model = run / "model-baseline"
-    served = Served(*load_model(model)).eval()
-    yield "eager PyTorch", Tool(function=asking(served))
-    if (compiled := compile_model(served, np.ascontiguousarray(data.subset("test").images[:1]))) is not None:
-        yield "torch.compile", Tool(function=compiled)
-    baseline = run / "export-baseline"
-    yield "ONNX Runtime FP32", Tool(baseline, "onnxruntime")
-    yield "ONNX Runtime INT8", Tool(quantized(baseline, data, work / "ort"), "onnxruntime")
-    yield "OpenVINO FP32", Tool(function=openvino_float32(open_export(baseline)))
-    if passport().native_bf16:
-        yield "OpenVINO bf16", Tool(baseline, "openvino")
-    yield "OpenVINO NNCF INT8", Tool(quantized(baseline, data, work / "nncf", runtime="openvino"), "openvino")
-    yield "Torch-Pruning, ONNX Runtime", Tool(torch_pruning(spec, model, data, work / "pruned"), "onnxruntime")
-    if importlib.util.find_spec("olive"):
-        yield "Olive", Tool(olive(baseline, data, work / "olive"), "onnxruntime")
-    yield "Fettle", fettle(run)
+def outcome(tool: Tool, baseline: Export, data: Dataset) -> Outcome:
+    """Return what a tool makes of the test images, in the form in which Fettle compares candidates."""
+    test, task = data.subset("test"), TASKS[baseline.task]
+    outputs = answers(tool, baseline, np.array(test.images))  # torch wants what it could write to
+    found = {tensor.name: value for tensor, value in zip(baseline.outputs, outputs, strict=True)}
+    return task.outcome(task.study({**found, **task.truth(test)}, len(data.classes)), baseline.thresholds)
 
 
-def asking(module: nn.Module) -> Predict:
-    @torch.inference_mode()
-    def predict(images: np.ndarray) -> np.ndarray:
-        return module(torch.from_numpy(images))[0].numpy()
-
-    return predict
-
-
-def compile_model(served: nn.Module, image: np.ndarray) -> Predict | None:
-    predict = asking(torch.compile(served))
-    try:
-        predict(image)
-    except Exception as error:  # no C++ compiler, or an operator that it does not know
-        print(f"torch.compile is left out: {str(error).splitlines()[0]}")
-        return None
-    return predict
+def answers(tool: Tool, baseline: Export, images: np.ndarray) -> Outputs:
+    """Return all that a tool can answer, image by image as it is timed."""
+    curve = full_curve(baseline)
+    if tool.function:
+        return predict(tool.function(curve), images, batch=1)
+    assert tool.export
+    export = open_export(tool.export)
+    with tempfile.TemporaryDirectory() as folder:
+        full = with_thresholds(export, Path(folder), curve)
+        with open_engine(tool.runtime, full.file, options=full.runtime_options(tool.runtime)) as engine:
+            return predict(engine, images, batch=1)
 
 
-def openvino_float32(export: Export) -> Predict:
-    """Return OpenVINO told to compute in float32, which no option of Triton's backend can ask for."""
-    import openvino as ov
-
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": passport().cores}
-    request = ov.Core().compile_model(export.file, "CPU", settings).create_infer_request()
-    return lambda images: request.infer([images], share_inputs=True)[0].copy()
-
-
-def quantized(export: Path, data: Dataset, out: Path, *, runtime: str = "onnxruntime") -> Path:
-    from fettle.steps.quantize import quantize
-
-    return quantize(export, data.artifact.path, out, config=QuantizeConfig(), recipe="int8", runtime=runtime).path
-
-
-def torch_pruning(spec: Spec, model: Path, data: Dataset, work: Path) -> Path:
-    """Prune by the tool alone: half of each layer's channels, in whatever widths come."""
-    from fettle.steps.export import export
-    from fettle.steps.finetune import finetune
-    from fettle.steps.prune import prune
-
-    config = PruneConfig(ratio=0.6, by="params", importance="l1", width_step=1)
-    pruned = prune(model, work / "model", dataset=data.artifact.path, config=config).path
-    tuning = FinetuneConfig(epochs=max(spec.train.epochs // 2, 1), lr=spec.train.lr, distil=None)
-    tuned = finetune(pruned, data.artifact.path, work / "tuned", config=tuning, train=spec.train).path
-    return export(tuned, work / "export", dataset=data.artifact.path, recipe="torch-pruning").path
-
-
-def olive(export: Path, data: Dataset, out: Path) -> Path:
-    """Return what Olive's static quantization with its defaults makes of the same file."""
-    import shutil
-    from dataclasses import replace
-
-    from olive.data.config import DataConfig
-    from olive.data.registry import Registry
-    from olive.model import ONNXModelHandler
-    from olive.passes.olive_pass import create_pass_from_dict
-    from olive.passes.onnx.quantization import OnnxStaticQuantization
-
-    from fettle import card
-    from fettle.optimize.calibration import calibration_images
-
-    images = calibration_images(data, 200)
-
-    @Registry.register_dataset("fettle_calibration")
-    def calibration(**_: object) -> list[tuple[dict[str, np.ndarray], int]]:
-        return [({"image": image}, 0) for image in images]
-
-    config = {"data_config": DataConfig(name="calibration", type="fettle_calibration")}
-    made = create_pass_from_dict(OnnxStaticQuantization, config, disable_search=True).run(
-        ONNXModelHandler(str(open_export(export).file)), str(out.with_name("olive-work"))
-    )
-    parents = {"export": card.read_card(export)}
-    with card.create(out, kind="export", name="olive", parents=parents) as draft:
-        described = replace(open_export(export), path=draft.path, recipe="olive", precision="int8")
-        shutil.copyfile(made.model_path, described.file)
-        described.save()
-    return out
-
-
-def fettle(run: Path) -> Tool:
-    """Return the fastest candidate of the run that loses no more than the floor on test."""
-    selection = results.load(run / "selection" / SELECTION, Selection)
-    good = [row for row in selection.candidates if row.passed]
-    row = min(good, key=lambda row: row.p50_ms)
-    export = next(path for path in run.glob("export-*") if read_card(path).digest == row.export)
-    return Tool(export, row.runtime)
-
-
-def right_ones(tool: Tool, data: Dataset) -> np.ndarray:
-    """Return which test images a tool classifies correctly, (N,) bool."""
-    test = data.subset("test")
-    with contextlib.ExitStack() as stack:
-        if tool.export:
-            export = open_export(tool.export)
-            engine = open_engine(tool.runtime, export.file, options=export.runtime_options(tool.runtime))
-            predict: Callable[[np.ndarray], np.ndarray] = lambda images: stack.enter_context(engine)(images)[0]  # noqa: E731
-        else:
-            assert tool.function
-            predict = tool.function
-        found = [predict(np.ascontiguousarray(test.images[i : i + 1]))[0].argmax() for i in range(len(test))]
-    return np.array(found) == test.labels
-
-
-def table(spec: Spec, times: Mapping[str, float], rights: Mapping[str, np.ndarray]) -> float:
-    eager = times["eager PyTorch"]
+def table(spec: Spec, times: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> float:
+    measure, eager = headline(spec.task), times[EAGER]
     print(f"\n{spec.name}: {spec.model.family} at {spec.model.image_size} px")
-    print(f"{'':28} {'p50 ms':>8} {'x eager':>8} {'accuracy':>9} {'points':>7}  95% interval")
-    losses: dict[str, PairedDifference] = {}
+    print(f"{'':28} {'p50 ms':>8} {'x eager':>8} {measure.name:>9} {'points':>7}  95% interval")
+    losses = {name: _loss(mine, outcomes[EAGER], measure.name) for name, mine in outcomes.items()}
     for name, time in sorted(times.items(), key=lambda pair: -pair[1]):
-        right = rights[name]
-        losses[name] = loss = paired_difference(right, rights["eager PyTorch"])
-        low, high = 100 * loss.interval.low, 100 * loss.interval.high
-        behind = "  behind" if loss.interval.estimate < -FLOOR else ""
+        score = outcomes[name].scores(confidence=CONFIDENCE)[measure.name].interval.estimate
+        low, points, high = (100 * value for value in losses[name])
+        behind = "  behind" if is_behind(losses[name]) else ""
         print(
-            f"{name:28} {time:8.2f} {eager / time:8.1f} {right.mean():9.2%} {100 * loss.interval.estimate:+7.2f}"
-            f"  {low:+.2f} to {high:+.2f}{behind}"
+            f"{name:28} {time:8.2f} {eager / time:8.1f} {score:9.2%} {points:+7.2f}  {low:+.2f} to {high:+.2f}{behind}"
         )
-    single = {name for name in times if name != "Fettle" and losses[name].interval.estimate >= -FLOOR}
+    single = {name for name in times if name != FETTLE and not is_behind(losses[name])}
     best = min(single, key=lambda name: times[name])
-    gain = times[best] / times["Fettle"]
-    print(f"Fettle is {gain:.2f}x as fast as {best}, and {eager / times['Fettle']:.1f}x as fast as eager PyTorch")
+    gain = times[best] / times[FETTLE]
+    print(f"Fettle is {gain:.2f}x as fast as {best}, and {eager / times[FETTLE]:.1f}x as fast as eager PyTorch")
     return gain
+
+
+def _loss(mine: Outcome, eager: Outcome, measure: str) -> tuple[float, float, float]:
+    """Return the paired difference to eager PyTorch: the lower end of its interval, the estimate, the upper end."""
+    interval = mine.against(eager, max_drop=FLOOR, confidence=CONFIDENCE)[measure].interval
+    return interval.low, interval.estimate, interval.high
+
+
+def is_behind(loss: tuple[float, float, float]) -> bool:
+    return loss[1] < -FLOOR - 1e-9  # 199 of 200 right is a drop of 0.005, whatever binary fractions make of it
 
 
 if __name__ == "__main__":

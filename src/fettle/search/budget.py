@@ -4,11 +4,13 @@ Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943) by the clock:
 what they may cost.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 EXPLORE, PROMOTE = 0.5, 0.7  # shares of the budget until which trials begin, and until which they are trained further
 TRIALS, FINALS = 14, 3  # that the lengths of the trainings are made for
 LIGHTER = 0.2  # a trial's epoch, as a share of the whole network's
+ABLATION = "ablation"  # what is spent on it counts outside of the budget: it tells of a search, and finds nothing
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,8 @@ def plan_budget(seconds: float, *, epoch: float, overhead: float, most: int) -> 
     first = (EXPLORE * seconds / TRIALS - overhead) / (LIGHTER * epoch)
     shortest = int(min(max(first, 1), max(most // 3, 1)))
     return Budget(seconds, (shortest, min(2 * shortest, most), most))
+
+
+def counted(spent: Mapping[str, float]) -> float:
+    """Return the seconds that count against the budget, of what was spent on what."""
+    return sum(seconds for on, seconds in spent.items() if on != ABLATION)

@@ -152,8 +152,8 @@ def _sizes(subject: Subject, config: SearchConfig) -> tuple[int, ...]:
 
 
 def identity(subject: Subject, config: SearchConfig, runtimes: Sequence[str]) -> dict[str, str]:
-    """Return what makes a search another one; more time, or more exports in the end, does not."""
-    settings = {**config.to_json(), "minutes": None, "trials": None, "candidates": None}
+    """Return what makes a search another one; more time, more exports in the end, or to tell more of it, does not."""
+    settings = {**config.to_json(), "minutes": None, "trials": None, "candidates": None, "ablation": None}
     return {
         "model": subject.digest,
         "dataset": subject.data.artifact.card.digest,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from fettle.search.budget import EXPLORE, PROMOTE
+from fettle.search.budget import EXPLORE, PROMOTE, counted
 from fettle.search.ground import Ground
 from fettle.search.trials import Notebook, Trial
 from fettle.search.whole import Standing, read_standings
@@ -42,7 +42,7 @@ class Policy:
     @property
     def left(self) -> float:
         """Seconds of the budget that are left."""
-        return self.ground.budget.seconds - sum(self.notebook.spent().values())
+        return self.ground.budget.seconds - counted(self.notebook.spent())
 
     @property
     def used(self) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fettle.evaluate import words
+from fettle.search.budget import counted
 from fettle.search.front import Choice
 from fettle.search.search import Found
 from fettle.search.trials import WHOLE, Trial
@@ -29,11 +30,12 @@ def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[s
         "blocks": ground.blocks,
         "epochs": list(ground.budget.epochs),
         "spent": {name: round(seconds, 1) for name, seconds in found.spent.items()},
-        "seconds": round(sum(found.spent.values()), 1),
+        "seconds": round(counted(found.spent), 1),
         "budget": ground.budget.seconds,
         "trials_begun": len(trials),
         "trials_left": sum(trial.left is not None for trial in trials),
         "prediction_error": prediction_error(trials),
+        "ablation": found.ablation.to_json() if found.ablation else None,
         "sentence": _sentence(found, chosen, config, whole),
     }
 

@@ -14,6 +14,7 @@ import optuna
 from torch import nn
 
 from fettle.export.manifest import read_manifest
+from fettle.search.ablation import Ablation, ablate
 from fettle.search.ground import Ground, survey
 from fettle.search.subject import Subject
 from fettle.search.track import Track
@@ -35,6 +36,7 @@ class Found:
         standings: Number of a trial that was trained in full -> its forms; :data:`WHOLE` -> those of the whole network.
         spent: Seconds, by what they were spent on.
         notebook: Where exports and networks lie.
+        ablation: What each lever brought, where it was asked for and a trial is good enough.
     """
 
     ground: Ground
@@ -42,6 +44,7 @@ class Found:
     standings: dict[str, tuple[Standing, ...]]
     spent: dict[str, float]
     notebook: Notebook
+    ablation: Ablation | None = None
 
 
 def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], folder: Path, tables: Path) -> Found:
@@ -67,7 +70,9 @@ def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], f
                 ground = survey(subject, config, runtimes=runtimes, notebook=notebook, tables=tables, track=track)
             subject = replace(subject, teacher=_teacher(subject, ground, notebook))
             Worker(subject, config, ground, notebook, claims, track).work()
-        return Found(ground, tuple(notebook.trials()), read_standings(notebook), notebook.spent(), notebook)
+            with claims.exclusive():  # the others wait, and read what the first has noted
+                ablation = ablate(subject, config, ground, notebook, track) if config.ablation else None
+        return Found(ground, tuple(notebook.trials()), read_standings(notebook), notebook.spent(), notebook, ablation)
     finally:
         claims.close()
 

@@ -31,6 +31,10 @@ class SearchConfig(Section):
     """In which a network is tried in each of ``runtimes``; OpenVINO computes float32 in bf16 where the CPU has it."""
     width_steps: list[Annotated[int, Field(ge=1)]] = Field([8, 16, 32], min_length=1)
     """Widths stay multiples of one of these."""
+    ablation: bool = False
+    """Tell what each lever brought: after the search its fastest good trial is made again without one lever at a time.
+    That is up to seven trainings of a trial's first length, some of nearly the whole network; their time counts outside
+    of `minutes`. The same search can be asked for it later."""
     seed: int = Field(0, ge=0)
     """Seed of the sampler."""
 

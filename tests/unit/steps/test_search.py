@@ -51,8 +51,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(model: Path, data: Path, out: Path, work: Path, **changes: Any) -> Artifact:
+    runtimes = changes.pop("runtimes", ["onnxruntime", "openvino"])
     config = CONFIG.model_copy(update=changes)
-    return search(model, data, out, config=config, train=TRAIN, runtimes=["onnxruntime", "openvino"], work=work)
+    return search(model, data, out, config=config, train=TRAIN, runtimes=runtimes, work=work)
 
 
 def read(artifact: Artifact) -> dict[str, Any]:
@@ -161,6 +162,36 @@ def test_the_folder_of_another_search_is_not_trusted(
     with pytest.raises(OptimizeError, match="holds a search with another machine"):
         run(trained, castings_dataset, tmp_path / "again", work, seed=3, minutes=0.001)
     assert not (tmp_path / "again").exists()
+
+
+def test_it_tells_what_each_lever_brought_of_the_same_search(
+    made: Artifact, trained: Path, castings_dataset: Path, work: Path, tmp_path: Path
+) -> None:
+    known = set(work.parent.glob("search-*"))
+    wanted: dict[str, Any] = {"seed": 4, "max_drop": 0.9, "trials": 1, "levers": ["width"]}
+    wanted |= {"precisions": ["int8"], "runtimes": ["onnxruntime"]}
+    first = read(run(trained, castings_dataset, tmp_path / "first", work, **wanted))
+    assert first["ablation"] is None
+    out = run(trained, castings_dataset, tmp_path / "second", work, ablation=True, **wanted)
+    told, (folder,) = read(out), set(work.parent.glob("search-*")) - known
+    assert told["trials"] == first["trials"], "the search is the same"
+    assert told["spent"]["ablation"] > 0
+    assert told["seconds"] == first["seconds"]
+    ablation = told["ablation"]
+    assert [row["lever"] for row in ablation["rows"]] == ["found", "prune", "align", "importance", "distil", "quantize"]
+    assert all(row["failed"] is None and row["times"]["estimate"] > 0 for row in ablation["rows"])
+    shares = {row["lever"]: row["params"] for row in ablation["rows"]}
+    assert shares["prune"] == 1
+    assert shares["found"] == shares["distil"] == shares["quantize"] < 1
+    page = (report([out.path], tmp_path / "report").path / "index.html").read_text()
+    assert "What each lever brought" in page
+    assert "without the teacher" in page
+
+    (folder / "ablation" / f"trial-{ablation['trial']}-{ablation['form']}-{ablation['epochs']}/quantize.json").unlink()
+    again = read(run(trained, castings_dataset, tmp_path / "third", work, ablation=True, **wanted))["ablation"]
+    rows = {row["lever"]: row for row in again["rows"]}
+    assert rows["quantize"]["score"] == ablation["rows"][-1]["score"], "its network was kept"
+    assert all(rows[row["lever"]] == row for row in ablation["rows"] if row["lever"] != "quantize"), "what is noted stays"
 
 
 def test_a_number_that_is_not_there(made: Artifact, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fettle.report import search_plots
 from fettle.report.sources import Sources
+from fettle.search.ablation import FOUND
 from fettle.search.results import SEARCH
 from fettle.search.trials import WHOLE
 
@@ -28,6 +29,7 @@ def _search(name: str, told: dict[str, Any]) -> dict[str, Any]:
         "front_plot": search_plots.front(told),
         "prediction_plot": search_plots.predictions(trials) if trials else None,
         "ladder": _ladder(told),
+        "ablation": _ablation(told["ablation"]) if told.get("ablation") else None,  # older searches tell nothing of it
     }
 
 
@@ -40,3 +42,17 @@ def _ladder(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     if best is not None:
         rows.append({**best, "times": slowest / best["ms"], "what": f"trial {best['owner']}"})
     return rows
+
+
+def _ablation(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rows with how far each score is from that of the trial as it was found, in points."""
+    found = next(row["score"] for row in told["rows"] if row["lever"] == FOUND)
+    rows = [
+        {
+            **row,
+            "without": "" if row["lever"] == FOUND else row["lever"],
+            "points": None if None in (found, row["score"]) or row["lever"] == FOUND else 100 * (row["score"] - found),
+        }
+        for row in told["rows"]
+    ]
+    return {**told, "rows": rows}

@@ -1,0 +1,296 @@
+"""What each lever of a search brought: its fastest good trial, made again without one lever at a time.
+
+Without a lever the others have to reach the same latency, as far as they can. Every network is trained for the epochs
+of a first training only, the trial's own shape too: their scores compare with one another, not with those of full
+trainings.
+"""
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from fettle.errors import OptimizeError
+from fettle.evaluate import words
+from fettle.evaluate.intervals import Interval
+from fettle.evaluate.score import score
+from fettle.export import Export
+from fettle.export.manifest import read_manifest
+from fettle.optimize.calibration import calibration_subset
+from fettle.optimize.quantization import quantize
+from fettle.optimize.recovery import quantize_within
+from fettle.search.budget import ABLATION
+from fettle.search.forms import Form
+from fettle.search.ground import Ground
+from fettle.search.shapes import Shape
+from fettle.search.space import Space
+from fettle.search.subject import Subject
+from fettle.search.table import Table, read_table
+from fettle.search.track import Track, race
+from fettle.search.trials import WHOLE, Notebook, Trial
+from fettle.search.whole import Standing, read_standings
+from fettle.spec import QuantizeConfig, SearchConfig
+from fettle.spec.recipes import DISTILLED
+from fettle.train.result import DivergedError
+
+FOUND = "found"  # the first row: nothing is left out
+PLENTY = 100.0  # of the whole network's latency: every channel stays
+log = logging.getLogger("fettle")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The trial without one lever.
+
+    Attributes:
+        lever: Which one; :data:`FOUND` for none.
+        instead: What is done in its place, in words.
+        shape: What is asked for.
+        form: In which it is scored and timed.
+        taught: Whether the whole network teaches it.
+        mixed: Whether layers may stay in float.
+        again: Whether it is the network of :data:`FOUND`, which is not trained once more.
+    """
+
+    lever: str
+    instead: str
+    shape: Shape
+    form: Form
+    taught: bool
+    mixed: bool
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a variant.
+
+    Attributes:
+        lever: That it did without.
+        instead: What was done in its place.
+        times: How many times as fast as the whole network is in the form that was searched for, interleaved with it.
+        params: Share of the whole network's that are left.
+        score: The headline score on val, of the exported file in its runtime, after a first training.
+        failed: Why it could not be made, if it could not.
+    """
+
+    lever: str
+    instead: str
+    times: Interval | None = None
+    params: float | None = None
+    score: float | None = None
+    failed: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        return cls(**{**raw, "times": Interval(**raw["times"]) if raw["times"] else None})
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What each lever brought to a trial.
+
+    Attributes:
+        trial: Its number.
+        form: In which it was the fastest that is good enough.
+        epochs: Of each training.
+        rows: The trial as it was found, then without each lever that it used.
+    """
+
+    trial: int
+    form: Form
+    epochs: int
+    rows: tuple[Row, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "form": str(self.form)}
+
+
+def ablate(subject: Subject, config: SearchConfig, ground: Ground, notebook: Notebook, track: Track) -> Ablation | None:
+    """Make the fastest good trial again without one lever at a time; ``None`` where no trial is good enough.
+
+    What is noted is not made again: a call that was stopped goes on with the next row.
+
+    Args:
+        subject: What was searched, with its teacher.
+        config: What was looked for.
+        ground: What the search started from.
+        notebook: What it found, and where rows are noted.
+        track: Where networks are timed.
+    """
+    best = best_trial(notebook, config, ground.floor)
+    if best is None:
+        log.info("ablation: left out, no trial is good enough")
+        return None
+    trial, standing = best
+    ablator = _Ablator(subject, ground, notebook, track, trial, standing, max_drop=config.max_drop or 0.0)
+    wanted = variants(trial.shape, standing, ground.space, taught=_is_taught(subject))
+    return Ablation(trial.number, standing.form, ablator.epochs, tuple(map(ablator.row, wanted)))
+
+
+def best_trial(notebook: Notebook, config: SearchConfig, floor: float) -> tuple[Trial, Standing] | None:
+    """Return the fastest trial that is good enough, in its fastest form."""
+    trials = {str(trial.number): trial for trial in notebook.trials()}
+    good = [
+        (trials[owner], standing)
+        for owner, standings in read_standings(notebook).items()
+        for standing in standings
+        if owner != WHOLE and standing.score >= floor and standing.ms <= (config.latency_ms or standing.ms)
+    ]
+    return min(good, key=lambda pair: pair[1].ms, default=None)
+
+
+def variants(shape: Shape, standing: Standing, space: Space, *, taught: bool) -> Iterator[Variant]:
+    """Yield the trial as it was found, then without each lever that it used.
+
+    Args:
+        shape: Of the trial.
+        standing: Its form, and whether layers stayed in float.
+        space: Of the levers that there are for its network.
+        taught: Whether the whole network taught it.
+    """
+    found = Variant(FOUND, "as it was found", shape, standing.form, taught, mixed=standing.kept > 0)
+    yield found
+    if shape.input_size != space.sizes[0]:
+        yield replace(found, lever="size", instead="the whole image", shape=replace(shape, input_size=space.sizes[0]))
+    if shape.skipped:
+        yield replace(found, lever="depth", instead="all blocks", shape=replace(shape, skipped=0))
+    if space.widths:
+        yield from _of_widths(found, space)
+    if taught:
+        yield replace(found, lever="distil", instead="without the teacher", taught=False)
+    yield from _of_form(found)
+
+
+def _of_widths(found: Variant, space: Space) -> Iterator[Variant]:
+    shape = found.shape
+    # By the clock nothing goes before time is short; an even share is rounded to steps, and takes some of every layer.
+    whole = replace(shape, share=PLENTY, spread="clock")
+    yield replace(found, lever="prune", instead="all channels", shape=whole)
+    if shape.width_step > 1:
+        yield replace(found, lever="align", instead="widths as they come", shape=replace(shape, width_step=1))
+    for other in space.importances:
+        if other != shape.importance:
+            ranked = replace(shape, importance=other)  # type: ignore[arg-type]
+            yield replace(found, lever="importance", instead=f"ranked by {other}", shape=ranked)
+
+
+def _of_form(found: Variant) -> Iterator[Variant]:
+    """The same network in other forms."""
+    again = replace(found, mixed=False, again=True)
+    if found.form.precision != "float32":
+        yield replace(again, lever="quantize", instead="in float32", form=replace(found.form, precision="float32"))
+    if found.mixed:
+        yield replace(again, lever="mixed precision", instead=f"all layers in {found.form.precision}")
+
+
+def _is_taught(subject: Subject) -> bool:
+    return subject.distil is not None and subject.architecture.task in DISTILLED
+
+
+@dataclass(frozen=True)
+class _Ablator:
+    """Makes the rows of a trial."""
+
+    subject: Subject
+    ground: Ground
+    notebook: Notebook
+    track: Track
+    trial: Trial
+    standing: Standing
+    max_drop: float
+
+    @property
+    def epochs(self) -> int:
+        return self.ground.budget.epochs[0]
+
+    @cached_property
+    def table(self) -> Table:
+        """As it is now, for all rows: what a trial takes goes into it, and would change the next one's widths."""
+        return read_table(self.ground.table)
+
+    @cached_property
+    def place(self) -> Path:
+        """Where rows are noted. With another length of a first training, scores would not compare."""
+        place = self.notebook.folder / ABLATION / f"trial-{self.trial.number}-{self.standing.form}-{self.epochs}"
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def row(self, variant: Variant) -> Row:
+        """Return a row, from the notebook if it is there."""
+        name = f"{self.place.relative_to(self.notebook.folder)}/{variant.lever}"
+        noted = self.notebook.noted(name)
+        if noted is None:
+            started = time.monotonic()
+            row = self._make(variant)
+            self.notebook.note(name, noted := asdict(row))
+            self.notebook.spend(ABLATION, time.monotonic() - started)
+            log.info("ablation: %s: %s", row.instead, _told(row))
+        return Row.from_json(noted)
+
+    def _make(self, variant: Variant) -> Row:
+        row = Row(variant.lever, variant.instead)
+        try:
+            exported, params = self._found() if variant.again else self._train(variant)
+            export = self._bring(exported, variant)
+        except (OptimizeError, DivergedError) as error:
+            return replace(row, failed=str(error))
+        ground, runtime = self.ground, variant.form.runtime
+        whole = read_manifest(self.notebook.exports(WHOLE) / str(ground.form))
+        with (
+            self.track.start("whole", whole, ground.form.runtime) as before,
+            self.track.start("variant", export, runtime) as after,
+        ):
+            times = race(before, after)
+        return replace(row, times=times, params=params, score=score(export, self.subject.val, runtime))
+
+    def _train(self, variant: Variant) -> tuple[Export, float]:
+        """Return the float export after a first training, and its share of the parameters."""
+        shaped = self.ground.shaper.shape(variant.shape, self.table)
+        learner = self.subject if variant.taught else replace(self.subject, distil=None)
+        work = self.place / f"fit-{variant.lever}"
+        model, _ = learner.fit(
+            shaped.model, shaped.architecture, level=1, epochs=self.epochs, lr=variant.shape.lr, folder=work
+        )
+        exported = self.track.export(model, shaped.architecture)
+        if variant.lever == FOUND:
+            self._keep(exported)
+        shutil.rmtree(work, ignore_errors=True)
+        return exported, shaped.cost.params / self.ground.cost.params
+
+    def _keep(self, exported: Export) -> None:
+        """Keep the network of the first row for those in other forms, should the search be stopped before them."""
+        exported.save()
+        shutil.rmtree(self.place / FOUND, ignore_errors=True)
+        shutil.copytree(exported.path, self.place / FOUND)
+
+    def _found(self) -> tuple[Export, float]:
+        row = self.notebook.noted(f"{self.place.relative_to(self.notebook.folder)}/{FOUND}")
+        if row["failed"]:
+            raise OptimizeError(row["failed"])
+        return read_manifest(self.place / FOUND), row["params"]
+
+    def _bring(self, exported: Export, variant: Variant) -> Export:
+        """Return the export in the form of the variant, made as the search makes it."""
+        form, images = variant.form, self.subject.calibration
+        folder = Path(tempfile.mkdtemp(dir=self.track.folder))
+        config = QuantizeConfig(precision=form.precision)
+        if not variant.mixed:
+            return quantize(exported, folder, images, config=config, runtime=form.runtime)
+        calib = calibration_subset(self.subject.data)
+        within = config.model_copy(update={"max_drop": self.max_drop})
+        return quantize_within(
+            exported, folder, images, config=within, runtime=form.runtime,
+            score=lambda export: score(export, calib, form.runtime),
+        ).export  # fmt: skip
+
+
+def _told(row: Row) -> str:
+    if row.times is None or row.score is None:
+        return row.failed or ""
+    return f"{row.times.estimate:.2f}x as fast as the whole network, {words.percent(row.score)}"
