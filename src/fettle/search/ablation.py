@@ -154,7 +154,7 @@ def variants(shape: Shape, standing: Standing, space: Space, *, taught: bool) ->
         space: Of the levers that there are for its network.
         taught: Whether the whole network taught it.
     """
-    found = Variant(FOUND, "as it was found", shape, standing.form, taught, mixed=standing.kept > 0)
+    found = Variant(FOUND, "as it was found", shape, standing.form, taught, mixed=bool(standing.kept))
     yield found
     if shape.input_size != space.sizes[0]:
         yield replace(found, lever="size", instead="the whole image", shape=replace(shape, input_size=space.sizes[0]))

@@ -47,7 +47,7 @@ class Finish:
             OptimizeError: If it can be brought to none of the forms.
         """
         model, architecture = self.notebook.load(trial)
-        standings = self._stand(model, architecture, self.notebook.exports(str(trial.number)))
+        standings: Sequence[Standing] = self._stand(model, architecture, self.notebook.exports(str(trial.number)))
         if self.policy.wants_rounding(trial, standings):
             standings = self._round(trial, model, architecture, standings)
         self.notebook.note(f"trial-{trial.number}/standings", [standing.to_json() for standing in standings])

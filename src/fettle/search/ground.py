@@ -42,6 +42,7 @@ class Ground:
         form: That trials are made for: the fastest that is good enough.
         reference: The score that drops are counted from: the best of the forms.
         floor: The least score that is good enough.
+        fixed: Layers whose widths stay: that give the answer, or whose channels cannot go alone.
         blocks: That may be skipped -> how much the output changes then; those that are missed least first.
         budget: Of time.
         space: Of levers.
@@ -55,6 +56,7 @@ class Ground:
     form: Form
     reference: float
     floor: float
+    fixed: tuple[str, ...]
     blocks: dict[str, float]
     budget: Budget
     space: Space
@@ -109,8 +111,8 @@ def survey(
         budget.epochs[0],
         budget.epochs[-1],
     )
-    cost = measure(model, shaper.example)
-    return Ground(whole, form, reference, floor, blocks, budget, space, shaper, table, overhead, cost)
+    cost, fixed = measure(model, shaper.example), shaper.fixed() if space.widths else ()
+    return Ground(whole, form, reference, floor, fixed, blocks, budget, space, shaper, table, overhead, cost)
 
 
 class _Known:

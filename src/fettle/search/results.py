@@ -28,6 +28,7 @@ def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[s
         "trials": [_trial(trial, found) for trial in trials],
         "front": [{**_standing(choice.standing, choice.owner), "number": n} for n, choice in enumerate(chosen, 1)],
         "blocks": ground.blocks,
+        "fixed": list(ground.fixed),
         "epochs": list(ground.budget.epochs),
         "spent": {name: round(seconds, 1) for name, seconds in found.spent.items()},
         "seconds": round(counted(found.spent), 1),

@@ -14,7 +14,7 @@ from fettle.models.depth import skip_blocks
 from fettle.models.input_size import look_at_smaller
 from fettle.models.plan import read_plan
 from fettle.optimize.channels import Batches, accumulate_gradients, output_layers, remove_channels
-from fettle.optimize.groups import find_groups
+from fettle.optimize.groups import Group, find_groups
 from fettle.optimize.pruning import Cost, measure
 from fettle.search.layers import Layer, read_layers
 from fettle.search.table import Table
@@ -133,9 +133,17 @@ class Shaper:
 
     def roots(self) -> list[str]:
         """Return the layers whose widths can be chosen."""
-        keep = output_layers(self.model, self.example)
-        config = PruneConfig(importance="group_norm")
-        return [group.root for group in find_groups(self.model, config, example_input=self.example, keep=keep)]
+        return [group.root for group in self._groups]
+
+    def fixed(self) -> tuple[str, ...]:
+        """Return the layers whose widths stay as they are."""
+        narrowed = {name for group in self._groups for name in group.outputs}
+        return tuple(name for name in self.layers if name not in narrowed)
+
+    @cached_property
+    def _groups(self) -> list[Group]:
+        keep, config = output_layers(self.model, self.example), PruneConfig(importance="group_norm")
+        return find_groups(self.model, config, example_input=self.example, keep=keep)
 
     @cached_property
     def layers(self) -> dict[str, Layer]:

@@ -36,20 +36,20 @@ class Standing:
         form: Runtime and precision.
         ms: Latency at batch 1, the median.
         score: The headline score on val, of the exported file in its runtime.
-        kept: Layers that stayed in float, since they suffer most.
+        kept: Names of the layers that stayed in float, since they suffer most.
     """
 
     form: Form
     ms: float
     score: float
-    kept: int = 0
+    kept: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "Standing":
-        return cls(**{**raw, "form": Form(**raw["form"])})
+        return cls(**{**raw, "form": Form(**raw["form"]), "kept": tuple(raw["kept"])})
 
 
 def stand(
@@ -108,7 +108,7 @@ def stand(
 class _Made:
     export: Export
     score: float
-    kept: int = 0
+    kept: tuple[str, ...] = ()
 
 
 def _bring(exported: Export, form: Form, subject: Subject, folder: Path) -> _Made | None:
@@ -136,8 +136,8 @@ def _mix(
     except OptimizeError as error:
         log.warning("%s: %s", form, error)
         return None
-    made = _Made(found.export, score(found.export, subject.val, form.runtime), len(found.kept))
-    log.info("%s otherwise, %d layers in float: %s", form, made.kept, words.percent(made.score))
+    made = _Made(found.export, score(found.export, subject.val, form.runtime), found.kept)
+    log.info("%s otherwise, %d layers in float: %s", form, len(made.kept), words.percent(made.score))
     return made
 
 

@@ -69,7 +69,7 @@ def _keep(maps: dict[str, torch.Tensor], name: str, module: nn.Module, _: Any, o
 
 
 def _same_size(student: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    size = min(student.shape[-2:], teacher.shape[-2:])
+    size = tuple(min(student.shape[-2:], teacher.shape[-2:]))
     return F.adaptive_avg_pool2d(student, size), F.adaptive_avg_pool2d(teacher, size)
 
 

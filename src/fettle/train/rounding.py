@@ -56,7 +56,8 @@ def round_weight(weight: torch.Tensor) -> torch.Tensor:
 
 class RoundingConv2d(nn.Conv2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return self._conv_forward(round_input(input), round_weight(self.weight), self.bias)
+        answer: torch.Tensor = self._conv_forward(round_input(input), round_weight(self.weight), self.bias)
+        return answer
 
 
 class RoundingLinear(nn.Linear):

@@ -22,7 +22,7 @@ SHAPE = Shape(32, 1, "even", "taylor", 8, 0.4, lr=1e-3)
 
 
 def made(
-    shape: Shape = SHAPE, *, form: Form = INT8, kept: int = 2, taught: bool = True, **changes: Any
+    shape: Shape = SHAPE, *, form: Form = INT8, kept: tuple[str, ...] = ("a", "b"), taught: bool = True, **changes: Any
 ) -> list[Variant]:
     levers = {"sizes": (64, 48, 32), "blocks": 2, "widths": True, "importances": ("taylor", "group_norm"),
               "width_steps": (8, 16), "lr": 1e-3, **changes}  # fmt: skip
@@ -56,12 +56,12 @@ def _difference(found: Variant, other: Variant) -> dict[str, Any]:
 
 def test_a_lever_that_was_not_used_is_left_out() -> None:
     whole = Shape(64, 0, "even", "group_norm", 1, 1.0)
-    assert [each.lever for each in made(whole, form=FLOAT, kept=0, taught=False, widths=False)] == [FOUND]
-    assert [each.lever for each in made(whole, form=FLOAT, kept=0, taught=False, importances=("group_norm",))] == [
+    assert [each.lever for each in made(whole, form=FLOAT, kept=(), taught=False, widths=False)] == [FOUND]
+    assert [each.lever for each in made(whole, form=FLOAT, kept=(), taught=False, importances=("group_norm",))] == [
         FOUND,
         "prune",
     ]
-    assert "mixed precision" not in {each.lever for each in made(kept=0)}
+    assert "mixed precision" not in {each.lever for each in made(kept=())}
 
 
 def test_it_is_of_the_fastest_trial_that_is_good_enough(tmp_path: Path) -> None:

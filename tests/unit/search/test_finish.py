@@ -58,10 +58,12 @@ def test_it_is_trained_with_rounding_and_the_better_one_stays(trial, monkeypatch
 
 def test_what_holds_is_left_alone(trial) -> None:
     trial, finish = trial
-    standing = replace(finish.ground.whole[0], score=finish.ground.floor, kept=0)
+    standing = replace(finish.ground.whole[0], score=finish.ground.floor, kept=())
     assert not finish.policy.wants_rounding(trial, [standing])
-    assert finish.policy.wants_rounding(trial, [replace(standing, kept=1)])
-    assert not finish.policy.wants_rounding(replace(trial, rungs=()), [replace(standing, kept=1)]), "hopeless in float"
+    assert finish.policy.wants_rounding(trial, [replace(standing, kept=("conv1",))])
+    assert not finish.policy.wants_rounding(replace(trial, rungs=()), [replace(standing, kept=("conv1",))]), (
+        "hopeless in float"
+    )
 
 
 def test_good_and_fast_is_better_than_accurate(trial) -> None:

@@ -24,12 +24,13 @@ def _search(name: str, told: dict[str, Any]) -> dict[str, Any]:
     trials = [trial for trial in told["trials"] if trial["measured_ms"]]
     return {
         **told,
+        "fixed": told.get("fixed", ()),  # older searches tell nothing of it, nor of levers
         "name": name,
         "trials": trials,
         "front_plot": search_plots.front(told),
         "prediction_plot": search_plots.predictions(trials) if trials else None,
         "ladder": _ladder(told),
-        "ablation": _ablation(told["ablation"]) if told.get("ablation") else None,  # older searches tell nothing of it
+        "ablation": _ablation(told["ablation"]) if told.get("ablation") else None,
     }
 
 
