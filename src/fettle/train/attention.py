@@ -69,8 +69,8 @@ def _keep(maps: dict[str, torch.Tensor], name: str, module: nn.Module, _: Any, o
 
 
 def _same_size(student: torch.Tensor, teacher: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    size = tuple(min(student.shape[-2:], teacher.shape[-2:]))
-    return F.adaptive_avg_pool2d(student, size), F.adaptive_avg_pool2d(teacher, size)
+    height, width = min(student.shape[-2:], teacher.shape[-2:])
+    return F.adaptive_avg_pool2d(student, (height, width)), F.adaptive_avg_pool2d(teacher, (height, width))
 
 
 def _unit(attention: torch.Tensor) -> torch.Tensor:
