@@ -1,5 +1,6 @@
 """Engines of every runtime that is installed: right answers, clear refusals."""
 
+import os
 import subprocess
 import sys
 
@@ -192,3 +193,14 @@ assert not {"torch", "pydantic", "onnx"} & set(sys.modules), sorted(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_onnx_runtime_reports_to_nobody(model, tmp_path):
+    """Nor does it make an identity to report under, which it does where nobody tells it not to."""
+    code = (
+        "import sys, pathlib; from fettle.runtimes import open_engine; "
+        "open_engine('onnxruntime', pathlib.Path(sys.argv[1])).__enter__()"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", code, model], env={**env, "HOME": str(tmp_path)}, check=True)
+    assert not (tmp_path / ".cache").exists()
