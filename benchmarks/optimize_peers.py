@@ -30,13 +30,14 @@ from fettle.evaluate import results
 from fettle.evaluate.measures import headline
 from fettle.evaluate.outcomes import Outcome
 from fettle.evaluate.predict import predict
-from fettle.evaluate.results import Benchmark
+from fettle.evaluate.results import Benchmark, Selection
 from fettle.evaluate.tasks import TASKS
 from fettle.export import full_curve, open_export
 from fettle.export.manifest import Export
 from fettle.hardware import passport
 from fettle.runtimes import open_engine
 from fettle.spec import BenchmarkConfig, Spec, load_spec
+from fettle.spec.recipes import BASELINE
 from fettle.steps.benchmark import benchmark
 
 SPECS = Path(__file__).parent / "optimize"
@@ -80,7 +81,23 @@ def compare(spec: Spec, work: Path, *, rounds: int) -> float:
     times = {name: timing.p50_ms for name, timing in {**measured.extra, **measured.candidates}.items()}
     baseline = open_export(bench.baseline)
     outcomes = {name: outcome(tool, baseline, data) for name, tool in tools.items()}
+    levers(run)
     return table(spec, times, outcomes)
+
+
+def levers(run: Path) -> None:
+    """Print what single recipes of the spec brought, each beside the baseline in the same runtime."""
+    rows = {row.name: row for row in results.load(run / "selection" / results.SELECTION, Selection).candidates}
+    for row in rows.values():
+        before = rows.get(f"{BASELINE}-{row.runtime}")
+        if before is None or row is before or row.difference is None or row.recipe.startswith("auto"):
+            continue
+        low, points, high = (100 * getattr(row.difference.interval, end) for end in ("low", "estimate", "high"))
+        time, size = row.p50_ms / before.p50_ms, row.size_mb / before.size_mb
+        print(
+            f"{row.name}: {1 / time:.2f}x as fast as {before.name} ({time - 1:+.0%} time), {size - 1:+.0%} size, "
+            f"{points:+.2f} points ({low:+.2f} to {high:+.2f})"
+        )
 
 
 def run_pipeline(spec: Spec) -> Path:
