@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def run_local(plan: Plan, *, name: str, runs: Path, pretrained: bool = False, ve
         RunError: If a task failed. The next run goes on at that task.
     """
     runs = runs.absolute()
-    _drop_lost(runs / "objects")
+    _drop_lost(runs / "objects", plan)
     scratch = runs / "tasks"
     narrator = Narrator(sys.stderr, total=len(plan.tasks), verbose=verbose)
     with _environment(runs, pretrained), _children_end_with_us(), narrator, warnings.catch_warnings():
@@ -99,21 +99,25 @@ def _children_end_with_us() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _drop_lost(objects: Path) -> None:
+def _drop_lost(objects: Path, plan: Plan) -> None:
     """Remove what can no longer be trusted, so that its task runs again instead of being taken from the cache.
 
     That is an artifact whose files do not match its card, and a promotion whose version has gone from the repository.
+    A store that ``plan`` does not promote to is not asked: what a cluster promoted to its own lies beside.
     """
+    ours = {task.settings["serve"]["repository"] for task in plan.tasks if task.step == "promote"}
     for path in objects.glob("*-*"):
         try:
             artifact = Artifact.open(path)
         except ArtifactError:
             shutil.rmtree(path)
             continue
-        if artifact.card.kind == "promotion" and not _is_published(path):
+        if artifact.card.kind == "promotion" and not _is_published(path, ours):
             shutil.rmtree(path)
 
 
-def _is_published(promotion: Path) -> bool:
+def _is_published(promotion: Path, ours: Collection[str]) -> bool:
     done = results.load(promotion / PROMOTION, Promotion)
+    if done.repository.startswith("s3://") and done.repository not in ours:
+        return True
     return done.version in versions(open_store(done.repository), done.model)
