@@ -1,5 +1,8 @@
 """CBAM: Convolutional Block Attention Module (Woo, Park, Lee, Kweon 2018, arXiv:1807.06521)."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -33,13 +36,16 @@ class SpatialAttention(nn.Module):
         kernel_size: Size of the convolution, 7 in the paper.
     """
 
+    linked = True  # see :func:`unlinked`
+
     def __init__(self, kernel_size: int = 7) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.conv(pooled))
+        seen = x if self.linked else x.detach()
+        weights = torch.sigmoid(self.conv(torch.cat([seen.mean(1, keepdim=True), seen.amax(1, keepdim=True)], dim=1)))
+        return x * (weights if self.linked else weights.detach())
 
 
 class CBAM(nn.Module):
@@ -53,3 +59,20 @@ class CBAM(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         attended: torch.Tensor = self.spatial(self.channel(x))
         return attended
+
+
+@contextlib.contextmanager
+def unlinked(model: nn.Module) -> Iterator[None]:
+    """Hide from who follows gradients that spatial attention reads all channels.
+
+    It takes any number of them, and gives one. Torch-Pruning takes that one for one of the channels that it weighs,
+    and would keep all of them.
+    """
+    gates = [module for module in model.modules() if isinstance(module, SpatialAttention)]
+    try:
+        for gate in gates:
+            gate.linked = False
+        yield
+    finally:
+        for gate in gates:
+            gate.linked = True

@@ -15,6 +15,7 @@ import torch_pruning as tp
 from torch import nn
 
 from fettle.errors import OptimizeError
+from fettle.models.cbam import unlinked
 from fettle.models.watch import call_watched
 from fettle.spec import PruneConfig
 
@@ -66,7 +67,7 @@ def make_pruner(
     """Return what prunes ``model`` in place; see :func:`remove_channels`."""
     modules = dict(model.named_modules())
     shares = share if isinstance(share, Mapping) else None
-    with _understood():
+    with _understood(), unlinked(model):
         pruner = _AlignedPruner(
             model,
             example_input,

@@ -5,6 +5,7 @@ import copy
 import torch
 
 from fettle.models import Architecture, build_model
+from fettle.models.cbam import CBAM
 from fettle.optimize.channels import output_layers, remove_channels
 from fettle.optimize.groups import find_groups
 from fettle.spec import PruneConfig
@@ -38,3 +39,23 @@ def test_the_least_important_channels_come_first() -> None:
         assert len(group.importance) == group.width
         assert list(group.importance) == sorted(group.importance)
         assert group.params > 0
+
+
+def test_spatial_attention_holds_no_channel_back() -> None:
+    """It reads any number of channels and gives one, which is none of those that it weighs."""
+    torch.manual_seed(0)
+    network = build_model(Architecture("classify", "efficientnet_b3", ("a", "b"), 32, {"cbam": True})).eval()
+    keep = output_layers(network, EXAMPLE)
+    groups = find_groups(network, CONFIG, example_input=EXAMPLE, keep=keep)
+    attended = {name.rsplit(".", 1)[0] for name, module in network.named_modules() if isinstance(module, CBAM)}
+    layers, narrowed = dict(network.named_modules()), {name for group in groups for name in group.outputs}
+    for stage in attended:
+        trunk = {name for name, each in layers.items() if name.startswith(f"{stage}.") and name.endswith("conv_pwl")}
+        assert trunk
+        assert trunk <= narrowed
+    narrow = remove_channels(network, CONFIG, {group.root: 0.5 for group in groups}, example_input=EXAMPLE, keep=keep)
+    images = torch.randn(2, 3, 32, 32)
+    for stage in attended:
+        trunk = next(name for name in layers if name.startswith(f"{stage}.") and name.endswith("conv_pwl"))
+        assert dict(narrow.named_modules())[trunk].out_channels < 0.7 * layers[trunk].out_channels
+    assert torch.isfinite(narrow(images)).all()
