@@ -1,5 +1,6 @@
 """Where the time went: from the cards alone, of a run on one machine and of one on many."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_without_a_run_there_is_no_section():
 def chain(tmp_path: Path) -> Path:
     with card.create(tmp_path / "a", kind="dataset", name="a") as draft:
         (draft.path / "file").write_text("x")
+    time.sleep(0.01)  # cards tell milliseconds
     parents = {"dataset": read_card(tmp_path / "a")}
     with card.create(tmp_path / "b", kind="model", name="b", parents=parents):
         pass
