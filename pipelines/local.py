@@ -19,7 +19,7 @@ from fettle.evaluate import results
 from fettle.publish import Promotion
 from fettle.publish.repository import versions
 from fettle.steps.promote import PROMOTION
-from fettle.storage import open_store
+from fettle.storage import is_remote, open_store
 from pipelines.graph import build
 from pipelines.narrate import Narrator
 from pipelines.offline import offline
@@ -118,6 +118,6 @@ def _drop_lost(objects: Path, plan: Plan) -> None:
 
 def _is_published(promotion: Path, ours: Collection[str]) -> bool:
     done = results.load(promotion / PROMOTION, Promotion)
-    if done.repository.startswith("s3://") and done.repository not in ours:
+    if is_remote(done.repository) and done.repository not in ours:
         return True
     return done.version in versions(open_store(done.repository), done.model)

@@ -10,10 +10,10 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from fettle.data.fingerprint import is_made_by_ingest
-from fettle.data.remote import Progress, fingerprint, is_remote, upload
+from fettle.data.remote import Progress, fingerprint, upload
 from fettle.errors import SpecError
 from fettle.spec import ServeConfig, Spec
-from fettle.storage import open_store
+from fettle.storage import is_remote, open_store
 from pipelines.cluster.platform import Platform
 from pipelines.cluster.pods import dresser, sharer
 from pipelines.graph import build

@@ -14,17 +14,12 @@ from fettle.data.fingerprint import files_of
 from fettle.data.fingerprint import fingerprint as fingerprint_here
 from fettle.errors import DataError
 from fettle.spec import DatasetConfig
-from fettle.storage import Store, open_store
+from fettle.storage import Store, is_remote, open_store
 
 log = logging.getLogger("fettle")
 
 TRANSFERS = 8  # at once
 Progress = Callable[[int, int], None]  # files that are done, and all
-
-
-def is_remote(source: str | Path) -> bool:
-    """Tell whether a source lies in an object store."""
-    return str(source).startswith("s3://")
 
 
 def upload(

@@ -21,9 +21,7 @@ from fettle.evaluate.intervals import Interval
 from fettle.evaluate.score import score
 from fettle.export import Export
 from fettle.export.manifest import read_manifest
-from fettle.optimize.calibration import calibration_subset
 from fettle.optimize.quantization import quantize
-from fettle.optimize.recovery import quantize_within
 from fettle.search.budget import ABLATION
 from fettle.search.forms import Form
 from fettle.search.ground import Ground
@@ -33,7 +31,7 @@ from fettle.search.subject import Subject
 from fettle.search.table import Table, read_table
 from fettle.search.track import Track, race
 from fettle.search.trials import WHOLE, Notebook, Trial
-from fettle.search.whole import Standing, read_standings
+from fettle.search.whole import Standing, hold, read_standings
 from fettle.spec import QuantizeConfig, SearchConfig
 from fettle.spec.recipes import DISTILLED
 from fettle.train.result import DivergedError
@@ -277,17 +275,11 @@ class _Ablator:
 
     def _bring(self, exported: Export, variant: Variant) -> Export:
         """Return the export in the form of the variant, made as the search makes it."""
-        form, images = variant.form, self.subject.calibration
-        folder = Path(tempfile.mkdtemp(dir=self.track.folder))
+        form, folder = variant.form, Path(tempfile.mkdtemp(dir=self.track.folder))
+        if variant.mixed:
+            return hold(exported, form, self.subject, folder, self.max_drop).export
         config = QuantizeConfig(precision=form.precision)
-        if not variant.mixed:
-            return quantize(exported, folder, images, config=config, runtime=form.runtime)
-        calib = calibration_subset(self.subject.data)
-        within = config.model_copy(update={"max_drop": self.max_drop})
-        return quantize_within(
-            exported, folder, images, config=within, runtime=form.runtime,
-            score=lambda export: score(export, calib, form.runtime),
-        ).export  # fmt: skip
+        return quantize(exported, folder, self.subject.calibration, config=config, runtime=form.runtime)
 
 
 def _told(row: Row) -> str:

@@ -86,6 +86,7 @@ class Finish:
             after = self._stand(learnt, architecture, fresh)
         except (DivergedError, OptimizeError) as error:
             log.info("trial %d: training with rounding: %s", trial.number, error)
+            shutil.rmtree(fresh, ignore_errors=True)
             return before
         finally:
             shutil.rmtree(work, ignore_errors=True)

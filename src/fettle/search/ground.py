@@ -111,8 +111,9 @@ def survey(
         budget.epochs[0],
         budget.epochs[-1],
     )
-    cost, fixed = measure(model, shaper.example), shaper.fixed() if space.widths else ()
-    return Ground(whole, form, reference, floor, fixed, blocks, budget, space, shaper, table, overhead, cost)
+    fixed = known.get("fixed", lambda: list(shaper.fixed()) if space.widths else [])
+    cost = measure(model, shaper.example)
+    return Ground(whole, form, reference, floor, tuple(fixed), blocks, budget, space, shaper, table, overhead, cost)
 
 
 class _Known:

@@ -18,7 +18,7 @@ from fettle.export import Export
 from fettle.export.manifest import read_manifest
 from fettle.optimize.calibration import calibration_subset
 from fettle.optimize.quantization import quantize
-from fettle.optimize.recovery import quantize_within
+from fettle.optimize.recovery import Recovery, quantize_within
 from fettle.search.forms import Form
 from fettle.search.subject import Subject
 from fettle.search.track import ROUNDS, Track
@@ -125,20 +125,41 @@ def _bring(exported: Export, form: Form, subject: Subject, folder: Path) -> _Mad
 def _mix(
     exported: Export, form: Form, subject: Subject, folder: Path, max_drop: float, plain: Export | None
 ) -> _Made | None:
-    """Try other ways, then leave the fewest layers in float with which calib keeps its score; val stays for judging."""
-    place, subset = _fresh(folder / f".{form}-mixed"), calibration_subset(subject.data)
-    config = QuantizeConfig(precision=form.precision, max_drop=max_drop)
+    """Return what keeps calib's score where ``plain`` does not; val stays for judging."""
     try:
-        found = quantize_within(
-            exported, place, subject.calibration, config=config, runtime=form.runtime,
-            score=lambda export: score(export, subset, form.runtime), plain=plain,
-        )  # fmt: skip
+        found = hold(exported, form, subject, _fresh(folder / f".{form}-mixed"), max_drop, plain=plain)
     except OptimizeError as error:
         log.warning("%s: %s", form, error)
+        return None
+    if found.export is plain:  # good enough on calib
         return None
     made = _Made(found.export, score(found.export, subject.val, form.runtime), found.kept)
     log.info("%s otherwise, %d layers in float: %s", form, len(made.kept), words.percent(made.score))
     return made
+
+
+def hold(
+    exported: Export, form: Form, subject: Subject, folder: Path, max_drop: float, *, plain: Export | None = None
+) -> Recovery:
+    """Quantize so that calib keeps its score: :func:`fettle.optimize.recovery.quantize_within`.
+
+    Args:
+        exported: Float ONNX file.
+        form: In which it is wanted.
+        subject: Whose images calibrate and score it.
+        folder: Where the files are written.
+        max_drop: What it may lose.
+        plain: What plain quantization made of it, if that was done already.
+
+    Raises:
+        OptimizeError: If it cannot be held.
+    """
+    subset = calibration_subset(subject.data)
+    return quantize_within(
+        exported, folder, subject.calibration, runtime=form.runtime, plain=plain,
+        config=QuantizeConfig(precision=form.precision, max_drop=max_drop),
+        score=lambda export: score(export, subset, form.runtime),
+    )  # fmt: skip
 
 
 def _fresh(place: Path) -> Path:

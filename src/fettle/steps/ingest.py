@@ -8,8 +8,9 @@ from fettle.card import Artifact
 from fettle.data.castings import make_castings
 from fettle.data.ingest import Progress
 from fettle.data.ingest import ingest as ingest_images
-from fettle.data.remote import fetched, is_remote
+from fettle.data.remote import fetched
 from fettle.spec import DatasetConfig
+from fettle.storage import is_remote
 
 
 def ingest(

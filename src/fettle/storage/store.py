@@ -96,6 +96,11 @@ def open_store(url: str | Path, *, environ: Mapping[str, str] = os.environ) -> S
     raise StorageError(f"`repository` must be a folder or s3://bucket/prefix, got {str(url)!r}.")
 
 
+def is_remote(url: str | Path) -> bool:
+    """Tell whether that is in an object store, and no folder."""
+    return str(url).startswith("s3://")
+
+
 def check_key(key: str) -> str:
     """Return ``key`` if it is a plain relative path.
 
