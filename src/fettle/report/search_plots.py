@@ -39,12 +39,11 @@ def front(told: Mapping[str, Any]) -> Markup:
         return svg(plot, label="Score over latency of the trials of the search")
 
 
-def predictions(trials: Sequence[Mapping[str, Any]]) -> Markup:
-    """Measured over expected latency, with a band of 10%."""
+def predictions(pairs: Sequence[tuple[float, float]]) -> Markup:
+    """Measured over expected latency (ms), of pairs of expected and measured, with a band of 10%."""
     with style():
         plot = axes()
-        expected = [trial["predicted_ms"] for trial in trials]
-        measured = [trial["measured_ms"] for trial in trials]
+        expected, measured = zip(*pairs, strict=True)
         ends = [0.9 * min(*expected, *measured), 1.1 * max(*expected, *measured)]
         plot.plot(ends, ends, color=MUTED, linewidth=1)
         plot.fill_between(ends, [0.9 * end for end in ends], [1.1 * end for end in ends], color=MUTED, alpha=0.15)

@@ -12,7 +12,7 @@ from fettle.errors import OptimizeError
 from fettle.evaluate import words
 from fettle.models.architecture import Architecture
 from fettle.search.ground import Ground
-from fettle.search.policy import FORMS, FULL, Policy
+from fettle.search.policy import FULL, Policy
 from fettle.search.subject import Subject
 from fettle.search.track import Track
 from fettle.search.trials import Notebook, Trial
@@ -62,11 +62,10 @@ class Finish:
             )
 
     def _stand(self, model: nn.Module, architecture: Architecture, folder: Path) -> list[Standing]:
-        fastest = (standing.form for standing in self.ground.whole)
         return stand(
             self.track,
             self.track.export(model, architecture),
-            list(dict.fromkeys([self.ground.form, *fastest]))[:FORMS],
+            self.ground.forms,
             subject=self.subject,
             folder=folder,
             max_drop=self.policy.max_drop,

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fettle.errors import ArtifactError, OptimizeError
 from fettle.hardware import Passport
 from fettle.optimize.support import RUNTIMES
 from fettle.spec.base import Precision
+
+UNFIT = (OptimizeError, ArtifactError)  # what says that a network cannot be made in a form, or not loaded in it
 
 
 @dataclass(frozen=True, order=True)

@@ -11,7 +11,6 @@ from fettle.search.trials import Notebook, Trial
 from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
-FORMS = 2  # in which a network is made that was trained in full: the fastest ones
 FASTER = 0.95  # of the whole network's latency: what does not come below is not trained
 SLACK = (0.04, 0.02)  # what a score is expected to gain from the first and from the second training to the last
 FULL = 3  # trainings of a trial that was trained in full
@@ -87,8 +86,8 @@ class Policy:
         budget, level = self.ground.budget, self.next_level(trial)
         if level < FULL:
             return budget.epochs[level - 1]
-        overhead = FORMS * self.ground.overhead
-        return budget.last(self.left, epoch=trial.seconds_an_epoch, overhead=overhead, done=len(self._full))
+        overhead, epoch = self.ground.finish, trial.seconds_an_epoch
+        return budget.last(self.left, epoch=epoch, overhead=overhead, done=len(self._full))
 
     def expected_drop(self, trial: Trial) -> float:
         """Return the drop that a full training would end with, by what it brought to others."""
@@ -106,6 +105,12 @@ class Policy:
             if each.score >= self.ground.floor
         ]
         return min(good, default=math.inf)
+
+    def expected_ms(self, predicted: float) -> float:
+        """Return the least latency that what the table expects may turn out to be, in the best of the forms."""
+        asked = str(self.ground.form)
+        measured = [trial for trial in self.notebook.trials() if asked in trial.latencies]
+        return predicted / MISJUDGED * min((each.measured_ms / each.latencies[asked] for each in measured), default=1.0)
 
     def is_overtaken(self, ms: float) -> bool:
         """Return whether a smaller network that is faster is known to be good enough, where speed is what is wanted."""
@@ -129,7 +134,7 @@ class Policy:
         if not int8 or trial.level > FULL or trial.score < self.ground.floor:
             return False
         holds = any(each.score >= self.ground.floor and not each.kept for each in int8)
-        again = ROUNDING * self.ground.budget.epochs[0] * trial.seconds_an_epoch + FORMS * self.ground.overhead
+        again = ROUNDING * self.ground.budget.epochs[0] * trial.seconds_an_epoch + self.ground.finish
         return not holds and self.left > again
 
     def worth(self, standings: Sequence[Standing]) -> tuple[bool, float]:

@@ -35,15 +35,16 @@ def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[s
         "budget": ground.budget.seconds,
         "trials_begun": len(trials),
         "trials_left": sum(trial.left is not None for trial in trials),
-        "prediction_error": prediction_error(trials),
+        "prediction_error": prediction_error(trials, str(ground.form)),
         "ablation": found.ablation.to_json() if found.ablation else None,
         "sentence": _sentence(found, chosen, config, whole),
     }
 
 
-def prediction_error(trials: Sequence[Trial]) -> dict[str, float] | None:
-    """Return how far expected latencies were from measured ones, as shares: the median and the ninth of ten."""
-    errors = [abs(trial.predicted_ms / trial.measured_ms - 1) for trial in trials if trial.measured_ms]
+def prediction_error(trials: Sequence[Trial], form: str) -> dict[str, float] | None:
+    """Return how far expected latencies in ``form`` were from measured ones, as shares: median, ninth of ten."""
+    measured = [(trial.predicted_ms, trial.latencies[form]) for trial in trials if form in trial.latencies]
+    errors = [abs(expected / ms - 1) for expected, ms in measured]
     if not errors:
         return None
     return {"median": float(np.median(errors)), "p90": float(np.quantile(errors, 0.9))}
@@ -53,6 +54,7 @@ def _trial(trial: Trial, found: Found) -> dict[str, Any]:
     standings = found.standings.get(str(trial.number), ())
     return {
         **trial.to_json(),
+        "measured_ms": trial.measured_ms,
         "score": trial.score if trial.rungs else None,
         "forms": [_standing(each, str(trial.number)) for each in standings],
     }

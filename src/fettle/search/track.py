@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,13 @@ def steady(contestant: EngineContestant) -> float:
     return float(np.median(contestant.run(1, CALLS)))
 
 
-def race(before: EngineContestant, after: EngineContestant, *, rounds: int = ROUNDS) -> Interval:
+def race(before: EngineContestant, after: EngineContestant) -> Interval:
     """Return how many times as fast ``after`` is, round by round at batch 1."""
-    samples = interleave({"before": before, "after": after}, batches=(1,), rounds=rounds)
-    slow, fast = (np.array([np.median(turn) for turn in samples[name][1]]) for name in ("before", "after"))
-    return median_ratio(slow, fast)
+    return race_all(before, {"after": after})["after"]
+
+
+def race_all(before: EngineContestant, after: Mapping[str, EngineContestant]) -> dict[str, Interval]:
+    """Return how many times as fast each of ``after`` is, all of them interleaved."""
+    samples = interleave({"": before, **after}, batches=(1,), rounds=ROUNDS)
+    turns = {name: np.array([np.median(turn) for turn in samples[name][1]]) for name in samples}
+    return {name: median_ratio(turns[""], turns[name]) for name in after}

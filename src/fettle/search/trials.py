@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,10 +36,9 @@ class Trial:
     Attributes:
         number: In the order in which trials began.
         shape: What was asked for.
-        predicted_ms: Latency that was expected, from the table of the machine.
-        measured_ms: Latency in the form that is searched for, measured before it was trained: the whole network's
-            latency divided by ``times``.
-        times: How many times as fast as the whole network, interleaved with it.
+        predicted_ms: Latency that was expected in the form of the machine's table.
+        latencies: Form -> latency in it, measured before it was trained: that of the whole network, divided by how many
+            times as fast it is, interleaved with it.
         params: Share of the whole network's that are left.
         macs: The same of multiply-accumulates.
         rungs: Its trainings, each from where the one before it ended.
@@ -49,12 +48,16 @@ class Trial:
     number: int
     shape: Shape
     predicted_ms: float = 0.0
-    measured_ms: float = 0.0
-    times: float = 1.0
+    latencies: Mapping[str, float] = field(default_factory=dict)
     params: float = 1.0
     macs: float = 1.0
     rungs: tuple[Rung, ...] = ()
     left: str | None = None
+
+    @property
+    def measured_ms(self) -> float:
+        """Latency in the form in which it is the fastest; 0 before it is measured."""
+        return min(self.latencies.values(), default=0.0)
 
     @property
     def score(self) -> float:

@@ -19,7 +19,7 @@ from fettle.export.manifest import read_manifest
 from fettle.optimize.calibration import calibration_subset
 from fettle.optimize.quantization import quantize
 from fettle.optimize.recovery import Recovery, quantize_within
-from fettle.search.forms import Form
+from fettle.search.forms import UNFIT, Form
 from fettle.search.subject import Subject
 from fettle.search.track import ROUNDS, Track
 from fettle.search.trials import WHOLE, Notebook
@@ -117,7 +117,7 @@ def _bring(exported: Export, form: Form, subject: Subject, folder: Path) -> _Mad
     try:
         export = quantize(exported, place, subject.calibration, config=config, runtime=form.runtime)
         return _Made(export, score(export, subject.val, form.runtime))
-    except OptimizeError as error:
+    except UNFIT as error:
         log.warning("%s: %s", form, error)
         return None
 
@@ -128,12 +128,12 @@ def _mix(
     """Return what keeps calib's score where ``plain`` does not; val stays for judging."""
     try:
         found = hold(exported, form, subject, _fresh(folder / f".{form}-mixed"), max_drop, plain=plain)
-    except OptimizeError as error:
+        if found.export is plain:  # good enough on calib
+            return None
+        made = _Made(found.export, score(found.export, subject.val, form.runtime), found.kept)
+    except UNFIT as error:
         log.warning("%s: %s", form, error)
         return None
-    if found.export is plain:  # good enough on calib
-        return None
-    made = _Made(found.export, score(found.export, subject.val, form.runtime), found.kept)
     log.info("%s otherwise, %d layers in float: %s", form, len(made.kept), words.percent(made.score))
     return made
 

@@ -1,5 +1,6 @@
 """A worker: it takes what is worth knowing next, and finds it out."""
 
+import contextlib
 import logging
 import shutil
 import time
@@ -18,15 +19,16 @@ from fettle.evaluate.contestants import EngineContestant
 from fettle.export.manifest import read_manifest
 from fettle.models.architecture import Architecture
 from fettle.search.finish import Finish
+from fettle.search.forms import UNFIT
 from fettle.search.ground import Ground
 from fettle.search.layers import read_layers
 from fettle.search.machine import learn
-from fettle.search.policy import FASTER, FULL, MISJUDGED, Policy
+from fettle.search.policy import FASTER, FULL, Policy
 from fettle.search.shapes import Shaped
 from fettle.search.space import make_sampler
 from fettle.search.subject import Subject
 from fettle.search.table import read_table
-from fettle.search.track import Track, race
+from fettle.search.track import Track, race_all
 from fettle.search.trials import WHOLE, Notebook, Trial
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
@@ -134,10 +136,10 @@ class Worker:
         ground = self.ground
         try:
             shaped = ground.shaper.shape(trial.shape, read_table(ground.table))
-            if self.policy.is_overtaken(shaped.predicted * ground.ms / MISJUDGED):
+            if self.policy.is_overtaken(self.policy.expected_ms(shaped.predicted * ground.ms)):
                 return self._leave(trial, OVERTAKEN)
             trial = self._measure(trial, shaped)
-        except OptimizeError as error:
+        except UNFIT as error:
             return self._leave(trial, str(error))
         if trial.measured_ms > FASTER * ground.ms:
             return self._leave(trial, "it is not faster than the whole network")
@@ -160,29 +162,46 @@ class Worker:
 
     def _measure(self, trial: Trial, shaped: Shaped) -> Trial:
         """Time a network beside the whole one; what its layers took goes into the table."""
-        ground, form = self.ground, self.ground.form
-        export = self.track.convert(self.track.export(shaped.model, shaped.architecture), form)
-        layers = read_layers(shaped.model, ground.shaper.example)
-        with self.track.start("trial", export, form.runtime) as contestant:
-            learn(self.track, export, contestant, form, ground.table, layers=layers)
-            ratio = race(self.whole, contestant)
+        ground = self.ground
+        with contextlib.ExitStack() as stack:
+            running = self._start_all(shaped, stack)
+            times = race_all(self.whole, running)
         trial = replace(
             trial,
             predicted_ms=shaped.predicted * ground.ms,
-            measured_ms=ground.ms / ratio.estimate,
-            times=ratio.estimate,
+            latencies={form: ground.ms / ratio.estimate for form, ratio in times.items()},
             params=shaped.cost.params / ground.cost.params,
             macs=shaped.cost.macs / ground.cost.macs,
         )
         log.info(
-            "trial %d: %s: %.2f ms expected, %.2f measured, %.2fx as fast",
+            "trial %d: %s: %.2f ms expected, %s, %.2fx as fast",
             trial.number,
             _told(trial),
             trial.predicted_ms,
-            trial.measured_ms,
-            trial.times,
+            ", ".join(f"{ms:.2f} in {form}" for form, ms in trial.latencies.items()),
+            ground.ms / trial.measured_ms,
         )
         return trial
+
+    def _start_all(self, shaped: Shaped, stack: contextlib.ExitStack) -> dict[str, EngineContestant]:
+        """Start a network in the forms that trials are made for, as far as it can be brought there."""
+        ground, running, reason = self.ground, dict[str, EngineContestant](), None
+        exported = self.track.export(shaped.model, shaped.architecture)
+        for form in ground.forms:
+            try:
+                export = self.track.convert(exported, form)
+                contestant = stack.enter_context(self.track.start(str(form), export, form.runtime))
+            except UNFIT as error:
+                log.info("%s: %s", form, error)
+                reason = error
+                continue
+            running[str(form)] = contestant
+            if form == ground.form:
+                layers = read_layers(shaped.model, ground.shaper.example)
+                learn(self.track, export, contestant, form, ground.table, layers=layers)
+        if reason and not running:
+            raise reason
+        return running
 
     def _train(self, trial: Trial, model: nn.Module, architecture: Architecture, *, level: int, epochs: int) -> Trial:
         work = self.notebook.place(trial.number) / f"fit-{level}"

@@ -8,7 +8,7 @@ from fettle.models import Architecture, build_model
 from fettle.search.shapes import Shape
 from fettle.search.trials import NETWORK, Notebook, Rung, Trial
 
-TRIAL = Trial(3, Shape(32, 1, "clock", "taylor", 8, 0.4, lr=1e-3), measured_ms=1.5)
+TRIAL = Trial(3, Shape(32, 1, "clock", "taylor", 8, 0.4, lr=1e-3), latencies={"int8-openvino": 1.5})
 ARCHITECTURE = Architecture("classify", "test_resnet", ("a", "b"), 32)
 
 

@@ -3,9 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from fettle.errors import OptimizeError
 from fettle.export.manifest import read_manifest
 from fettle.runtimes import open_engine
+from fettle.search import whole
 from fettle.search.forms import Form
+from fettle.search.ground import best_forms
 from fettle.search.subject import Subject
 from fettle.search.track import Track
 from fettle.search.whole import Standing, stand
@@ -34,6 +39,48 @@ def test_int8_that_ruins_a_network_is_mixed_too(ruined: Subject, tmp_path: Path)
     found = forms_of(ruined, tmp_path, 0.9)
     assert found[INT8].kept
     assert found[INT8].score >= found[FLOAT].score - 0.05
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files for OpenVINO that it cannot load, as where a machine lacks what a precision needs."""
+    make = whole.quantize
+
+    def spoil(*given, runtime: str, **how):
+        export = make(*given, runtime=runtime, **how)
+        if runtime == "openvino":
+            export.file.write_bytes(b"")
+        return export
+
+    monkeypatch.setattr(whole, "quantize", spoil)
+
+
+def test_a_form_that_its_runtime_cannot_load_is_left_out(
+    suffering: Subject, tmp_path: Path, broken: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Form("openvino", "float32")
+    with Track(suffering.calibration) as track:
+        exported = track.export(suffering.model, suffering.architecture)
+        (found,) = stand(track, exported, [other, FLOAT], subject=suffering, folder=tmp_path, max_drop=0.1)
+        assert found.form == FLOAT
+        assert "cannot be loaded by OpenVINO" in caplog.text
+        assert f"{other} is left out" in caplog.text
+        with pytest.raises(OptimizeError, match="to none of the forms"):
+            stand(track, exported, [other], subject=suffering, folder=tmp_path, max_drop=0.1)
+
+
+def test_trials_are_made_for_the_fastest_form_and_for_that_of_another_runtime() -> None:
+    def best(*standings: tuple[str, str, float, float]) -> list[str]:
+        forms = [Standing(Form(*form), ms, score) for *form, ms, score in standings]
+        return [str(form) for form in best_forms(forms, floor=0.9)]
+
+    openvino, ours = ("openvino", "int8", 1.0, 0.95), ("onnxruntime", "int8", 2.0, 0.95)
+    assert best(("openvino", "bf16", 1.5, 0.96), ours, openvino) == ["int8-openvino", "int8-onnxruntime"]
+    assert best(("openvino", "bf16", 1.5, 0.96), openvino) == ["int8-openvino", "bf16-openvino"]
+    poor = ("onnxruntime", "int8", 0.5, 0.8)
+    assert best(poor, openvino, ("onnxruntime", "float32", 3.0, 0.96)) == ["int8-openvino", "float32-onnxruntime"]
+    assert best(poor) == ["int8-onnxruntime"], "there is no other"
+    assert best(("tensorrt", "float16", 0.2, 0.95), openvino)[0] == "int8-openvino", "whose layers can be timed"
 
 
 def test_a_standing_comes_back() -> None:

@@ -21,14 +21,16 @@ def build(sources: Sources) -> dict[str, Any] | None:
 
 
 def _search(name: str, told: dict[str, Any]) -> dict[str, Any]:
-    trials = [trial for trial in told["trials"] if trial["measured_ms"]]
+    form, measured = told["form"], [trial for trial in told["trials"] if trial["measured_ms"]]
+    trials = [{"latencies": {form: trial["measured_ms"]}, **trial} for trial in measured]  # older ones know one form
+    expected = [(each["predicted_ms"], each["latencies"][form]) for each in trials if form in each["latencies"]]
     return {
         **told,
         "fixed": told.get("fixed", ()),  # older searches tell nothing of it, nor of levers
         "name": name,
         "trials": trials,
         "front_plot": search_plots.front(told),
-        "prediction_plot": search_plots.predictions(trials) if trials else None,
+        "prediction_plot": search_plots.predictions(expected) if expected else None,
         "ladder": _ladder(told),
         "ablation": _ablation(told["ablation"]) if told.get("ablation") else None,
     }
