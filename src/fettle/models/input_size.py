@@ -1,6 +1,7 @@
 """A network that looks at smaller images than it is given: the cheapest pixels are those that are not there.
 
-Clients, data sets and calibration keep their image size; the change of size is a part of the network.
+Clients, data sets and calibration keep their image size; the change of size is a part of the network. What it answers
+in pixels, such as boxes, is in pixels of the image that it is given.
 """
 
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 NAME = "smaller"  # of the module: the exported nodes bear it
+GRID = 8  # pixels that sizes are multiples of, where a network asks for no other
 
 
 class Smaller(nn.Module):
@@ -37,16 +39,33 @@ class Smaller(nn.Module):
 def look_at_smaller(model: nn.Module, *, image_size: int, input_size: int) -> None:
     """Have ``model`` bring its images to another size before its first layer, in place.
 
-    It is done by a hook, so that names of modules and weights stay as they are.
+    A network whose answer is in pixels has a method ``look_at_smaller`` of its own, which takes ``input_size``.
 
     Args:
         model: Any network that takes one batch of images, (N, 3, S, S).
         image_size: S.
         input_size: The side that its layers see.
     """
-    model.add_module(NAME, Smaller(image_size, input_size))
-    model.register_forward_pre_hook(_smaller)
+    own = getattr(model, "look_at_smaller", None)
+    if own is not None:
+        own(input_size)
+    else:
+        shrink_before(model, image_size=image_size, input_size=input_size)
 
 
-def _smaller(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return model.get_submodule(NAME)(inputs[0]), *inputs[1:]
+def size_grid(model: nn.Module) -> int:
+    """Return what the sides of the images that a network looks at are multiples of."""
+    return getattr(model, "size_grid", GRID)
+
+
+def shrink_before(module: nn.Module, *, image_size: int, input_size: int) -> None:
+    """Have ``module`` take smaller images than it is given.
+
+    It is done by a hook, so that names of modules and weights stay as they are.
+    """
+    module.add_module(NAME, Smaller(image_size, input_size))
+    module.register_forward_pre_hook(_smaller)
+
+
+def _smaller(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return module.get_submodule(NAME)(inputs[0]), *inputs[1:]

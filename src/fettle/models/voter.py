@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fettle.models.input_size import size_grid
+
 EPS = 1e-6
 
 
@@ -31,6 +33,14 @@ class BestBox(nn.Module):
     def class_layers(self) -> nn.Module:
         """What depends on the number of classes."""
         return self.detector.class_layers  # type: ignore[return-value]
+
+    @property
+    def size_grid(self) -> int:
+        return size_grid(self.detector)
+
+    def look_at_smaller(self, input_size: int) -> None:
+        """See :func:`fettle.models.input_size.look_at_smaller`."""
+        self.detector.look_at_smaller(input_size)  # type: ignore[operator]
 
     def forward(self, images: torch.Tensor) -> Any:
         answer = self.detector(images)

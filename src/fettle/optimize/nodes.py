@@ -9,7 +9,7 @@ from fettle.errors import OptimizeError
 
 # The modules before the network (fettle.export.served and fettle.models.input_size): some operations an image, and the
 # resolution of pixels hangs on them.
-BEFORE_THE_NETWORK = ("preprocess/", "preprocess.", "smaller/", "smaller.")
+_BEFORE_THE_NETWORK = re.compile(r"preprocess[/.]|(.*\.)?smaller[/.]")
 WEIGHTED = frozenset(
     {
         *("Conv", "ConvTranspose", "Gemm", "MatMul"),  # ONNX
@@ -32,6 +32,11 @@ class Node:
 
 
 Graph = Mapping[str, Node]
+
+
+def is_before_the_network(name: str) -> bool:
+    """Return whether a node of that name prepares the images."""
+    return _BEFORE_THE_NETWORK.match(name) is not None
 
 
 def onnx_graph(graph: Any) -> Graph:
@@ -73,7 +78,7 @@ def float_nodes(graph: Graph, keep_float: Sequence[str]) -> list[str]:
         OptimizeError: If an expression is none, or finds nothing.
     """
     found = {name for pattern in keep_float for name in _search(pattern, graph)}
-    around = {name for name in graph if name.startswith(BEFORE_THE_NETWORK)}
+    around = {name for name in graph if is_before_the_network(name)}
     kept = found | around | _activations(graph, found) | set(behind_the_network(graph))
     return [name for name in graph if name in kept]
 

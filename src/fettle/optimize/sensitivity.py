@@ -13,7 +13,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from fettle.optimize.calibration import batches
-from fettle.optimize.nodes import BEFORE_THE_NETWORK, WEIGHTED, behind_the_network, onnx_graph
+from fettle.optimize.nodes import WEIGHTED, behind_the_network, is_before_the_network, onnx_graph
 from fettle.runtimes.onnxruntime import session_options
 
 BATCH = 4
@@ -54,7 +54,7 @@ def _layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [
         node
         for node in graph.node
-        if node.op_type in WEIGHTED and node.input[1] in constants and not node.name.startswith(BEFORE_THE_NETWORK)
+        if node.op_type in WEIGHTED and node.input[1] in constants and not is_before_the_network(node.name)
     ]
 
 

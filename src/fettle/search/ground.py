@@ -11,6 +11,7 @@ from fettle.card import digest_json
 from fettle.errors import OptimizeError
 from fettle.evaluate import words
 from fettle.hardware import passport
+from fettle.models.input_size import size_grid
 from fettle.optimize.channels import output_layers
 from fettle.optimize.pruning import Cost, measure
 from fettle.runtimes.profile import PROFILERS
@@ -29,7 +30,6 @@ from fettle.spec import SearchConfig
 
 FORMS = 2  # that trials are timed and made in
 BLOCKS = 0.5  # share of the blocks that may be skipped
-SIZED = ("classify", "embed")  # tasks whose networks can look at smaller images: boxes would have to grow again
 LAYOUT = 2  # of what is noted: a search of another version is another one
 T = TypeVar("T")
 log = logging.getLogger("fettle")
@@ -168,9 +168,9 @@ def best_forms(whole: Sequence[Standing], floor: float) -> tuple[Form, ...]:
 
 def _sizes(subject: Subject, config: SearchConfig) -> tuple[int, ...]:
     size = subject.architecture.image_size
-    if "size" not in config.levers or subject.architecture.task not in SIZED or subject.architecture.input_size:
+    if "size" not in config.levers or subject.architecture.input_size:
         return (size,)
-    return input_sizes(size)
+    return input_sizes(size, size_grid(subject.model))
 
 
 def identity(subject: Subject, config: SearchConfig, runtimes: Sequence[str]) -> dict[str, str]:

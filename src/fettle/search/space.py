@@ -11,8 +11,8 @@ from fettle.search.shapes import Shape
 
 SHARES = (0.12, 0.7)  # of the whole network's latency that are aimed at
 SIZES = (1.0, 0.86, 0.72, 0.57)  # of the image size
+SMALLEST = 32  # pixels
 RATES = (0.3, 1.0)  # of the learning rate that the network was trained at
-GRID = 8  # pixels that sizes are multiples of
 STARTUP = 8
 
 
@@ -76,10 +76,10 @@ class Space:
         return [{key: value for key, value in {**trial, "rate": 1.0}.items() if key in known} for trial in begin]
 
 
-def input_sizes(image_size: int) -> tuple[int, ...]:
-    """Return the sides to choose from, the whole first."""
-    sizes = [image_size, *(round(image_size * share / GRID) * GRID for share in SIZES[1:])]
-    return tuple(dict.fromkeys(size for size in sizes if size >= 4 * GRID or size == image_size))
+def input_sizes(image_size: int, grid: int) -> tuple[int, ...]:
+    """Return the sides to choose from, multiples of ``grid``, the whole first."""
+    sizes = [image_size, *(round(image_size * share / grid) * grid for share in SIZES[1:])]
+    return tuple(dict.fromkeys(size for size in sizes if size >= SMALLEST or size == image_size))
 
 
 def make_sampler(seed: int) -> TPESampler:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from fettle.models.yolov5.decoding import STRIDES, Decoder
+from fettle.models.yolov5.decoding import Decoder
 
 # Two boxes whose sides differ by more than four times, the decoder's reach, have a smaller IoU.
 MIN_IOU = 0.25
@@ -36,7 +36,7 @@ def assign(targets: torch.Tensor, decoder: Decoder) -> Assignment:
     if len(targets):
         fits[torch.arange(len(fits)), iou.argmax(1)] = True
     target, anchor = fits.nonzero(as_tuple=True)
-    row, distance = _cells((targets[target, 2:4] + targets[target, 4:6]) / 2, anchor, decoder.sides)
+    row, distance = _cells((targets[target, 2:4] + targets[target, 4:6]) / 2, anchor, decoder)
     pair, near = (distance < 1).nonzero(as_tuple=True)
     target, row = target[pair], row[pair, near]
     quality = iou[target, anchor[pair]] * (1 - distance[pair, near])
@@ -48,13 +48,13 @@ def _shape_iou(sizes: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
     return common / (sizes.prod(1)[:, None] + anchors.prod(1)[None] - common)
 
 
-def _cells(centre: torch.Tensor, anchor: torch.Tensor, sides: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+def _cells(centre: torch.Tensor, anchor: torch.Tensor, decoder: Decoder) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the rows of the 3x3 cells around each centre (K, 9), and how many cells away theirs are.
 
     Cells outside the image are infinitely far.
     """
-    scale, of_scale = anchor // 3, anchor % 3
-    stride, side = (torch.tensor(each, device=centre.device)[scale] for each in (STRIDES, sides))
+    scale, of_scale, sides = anchor // 3, anchor % 3, decoder.sides
+    stride, side = (torch.tensor(each, device=centre.device)[scale] for each in (decoder.strides, sides))
     begin = torch.tensor([sum(3 * each * each for each in sides[:scale]) for scale in range(len(sides))])
     begin = begin.to(centre.device)[scale] + of_scale * side * side
     position = centre / stride[:, None]

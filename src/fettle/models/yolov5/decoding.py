@@ -21,17 +21,22 @@ class Decoder(nn.Module):
 
     Args:
         anchors: Nine (width, height) in pixels, three a scale, fine scales first.
-        image_size: Height and width of the input in pixels.
+        image_size: Height and width of the image in pixels; boxes are in these.
+        input_size: The same of what the layers see, where that is smaller.
     """
 
     stride: torch.Tensor
     corner: torch.Tensor
     anchor: torch.Tensor
 
-    def __init__(self, anchors: Anchors, image_size: int) -> None:
+    def __init__(self, anchors: Anchors, image_size: int, input_size: int | None = None) -> None:
         super().__init__()
-        self.anchors, self.sides = anchors, tuple(image_size // stride for stride in STRIDES)
-        scales = [_scale(scale, anchors, side) for scale, side in enumerate(self.sides)]
+        self.anchors, self.sides = anchors, tuple((input_size or image_size) // stride for stride in STRIDES)
+        self.strides = tuple(image_size / side for side in self.sides)
+        scales = [
+            _scale(_of_scale(anchors, scale), stride, side)
+            for scale, (stride, side) in enumerate(zip(self.strides, self.sides, strict=True))
+        ]
         for name, parts in zip(("stride", "corner", "anchor"), zip(*scales, strict=True), strict=True):
             self.register_buffer(name, torch.cat(parts), persistent=False)
 
@@ -51,15 +56,17 @@ class Decoder(nn.Module):
         return torch.cat([centre - half, centre + half], dim=-1)
 
 
-def _scale(scale: int, anchors: Anchors, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _scale(
+    anchors: Sequence[Sequence[float]], stride: float, side: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the stride (A, 1), the corner of the cell (A, 2) and the anchor (A, 2) of a scale's rows, in pixels."""
-    sizes = torch.tensor(_of_scale(anchors, scale), dtype=torch.float32)
-    ticks = STRIDES[scale] * torch.arange(side, dtype=torch.float32)
+    sizes = torch.tensor(anchors, dtype=torch.float32)
+    ticks = stride * torch.arange(side, dtype=torch.float32)
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     cells = torch.stack([x, y], dim=-1).view(-1, 2)
     rows = PER_SCALE * len(cells)
     return (
-        torch.full((rows, 1), float(STRIDES[scale])),
+        torch.full((rows, 1), stride),
         cells.repeat(PER_SCALE, 1),
         sizes.repeat_interleave(len(cells), dim=0),
     )

@@ -7,6 +7,7 @@ import timm
 import torch
 from torch import nn
 
+from fettle.models.input_size import shrink_before
 from fettle.models.yolov5.anchors import PER_SCALE, Anchors
 from fettle.models.yolov5.blocks import ACTIVATIONS, EPS, MOMENTUM
 from fettle.models.yolov5.decoding import STRIDES, Decoder
@@ -32,6 +33,8 @@ class YOLOv5ResNet(nn.Module):
         activation: ``silu`` or ``relu``, in the neck.
     """
 
+    size_grid = STRIDES[-1]
+
     def __init__(
         self,
         classes: int,
@@ -53,7 +56,7 @@ class YOLOv5ResNet(nn.Module):
         channels = cast(Any, self.backbone).feature_info.channels()
         self.neck = PAN(channels, width=width, depth=depth, activation=ACTIVATIONS[activation])
         self.heads = nn.ModuleList(nn.Conv2d(width, PER_SCALE * (5 + classes), 1) for _ in STRIDES)
-        self.decode = Decoder(anchors, image_size)
+        self.image_size, self.decode = image_size, Decoder(anchors, image_size)
         for head, stride in zip(self.heads, STRIDES, strict=True):
             _start_from_priors(head, stride, classes)
 
@@ -66,6 +69,11 @@ class YOLOv5ResNet(nn.Module):
     def class_layers(self) -> nn.ModuleList:
         """What depends on the number of classes."""
         return self.heads
+
+    def look_at_smaller(self, input_size: int) -> None:
+        """See :func:`fettle.models.input_size.look_at_smaller`: a cell of the smaller image is more pixels wide."""
+        shrink_before(self, image_size=self.image_size, input_size=input_size)
+        self.decode = Decoder(self.decode.anchors, self.image_size, input_size)
 
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, S, S) to rows (N, A, 5 + C), before sigmoid."""

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from fettle.errors import SpecError
+from fettle.models.input_size import shrink_before
 from fettle.models.yolov8 import offline
 
 offline.load()
@@ -43,13 +44,26 @@ class YOLOv8(nn.Module):
     points: torch.Tensor
     strides: torch.Tensor
     bins: torch.Tensor
+    size_grid = STRIDE
 
     def __init__(self, network: Network, image_size: int) -> None:
         super().__init__()
-        self.network = network
-        points, strides = anchor_points(image_size, [int(stride) for stride in network.stride])
+        self.network, self.image_size = network, image_size
         bins = torch.arange(self.head.reg_max, dtype=torch.float32).view(1, 1, -1, 1)
-        for name, value in {"points": points, "strides": strides, "bins": bins}.items():
+        self.register_buffer("bins", bins, persistent=False)
+        self._lay_anchors(image_size)
+
+    def look_at_smaller(self, input_size: int) -> None:
+        """See :func:`fettle.models.input_size.look_at_smaller`: a cell of the smaller image is more pixels wide."""
+        # Its trainer calls the inner network, and we its layers: the first one is what both have in common.
+        shrink_before(self.network.model[0], image_size=self.image_size, input_size=input_size)
+        self.head.stride = self.network.stride * (self.image_size / input_size)  # what the loss and Ultralytics go by
+        self.head.shape = None  # of the features that its anchors were laid for
+        self._lay_anchors(input_size)
+
+    def _lay_anchors(self, input_size: int) -> None:
+        sides = [input_size // int(stride) for stride in self.network.stride]
+        for name, value in zip(("points", "strides"), anchor_points(self.image_size, sides), strict=True):
             self.register_buffer(name, value, persistent=False)
 
     @property
@@ -90,7 +104,7 @@ class YOLOv8(nn.Module):
         """Run all layers but the decoding of the last one."""
         x: Any = images
         outputs: list[Any] = []
-        for layer in self.network.model[:-1]:
+        for layer in list(self.network.model)[:-1]:  # a slice would be a module of another name
             x = layer(_inputs(layer, x, outputs))
             outputs.append(x)
         raw: dict[str, torch.Tensor] = self.head.forward_head(_inputs(self.head, x, outputs), **self.head.one2many)
@@ -152,14 +166,19 @@ def half(conv: Conv, rows: slice) -> Conv:
     return part.train(conv.training)
 
 
-def anchor_points(image_size: int, strides: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the centres of all cells in units of the cell, (2, A) float32, and the cells' sizes in pixels, (1, A)."""
+def anchor_points(image_size: int, sides: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the centres of all cells in units of the cell, (2, A) float32, and the cells' sizes in pixels, (1, A).
+
+    Args:
+        image_size: Height and width of the image in pixels.
+        sides: How many cells a scale has in a row.
+    """
     points, sizes = [], []
-    for stride in strides:
-        centres = torch.arange(image_size // stride, dtype=torch.float32) + 0.5
+    for side in sides:
+        centres = torch.arange(side, dtype=torch.float32) + 0.5
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         points.append(torch.stack([x.flatten(), y.flatten()]))
-        sizes.append(torch.full((1, x.numel()), float(stride)))
+        sizes.append(torch.full((1, x.numel()), image_size / side))
     return torch.cat(points, 1), torch.cat(sizes, 1)
 
 
