@@ -20,7 +20,7 @@ from fettle.optimize.channels import Batches
 from fettle.search.trials import Rung
 from fettle.spec import DistilConfig, TrainConfig
 from fettle.spec.recipes import DISTILLED
-from fettle.train.rounding import restore_layers, round_layers
+from fettle.train.rounding import rounding
 from fettle.train.team import alone
 from fettle.train.trainers import find_trainer
 
@@ -106,10 +106,8 @@ class Subject:
         if architecture.task in DISTILLED and self.distil is not None:
             taught = {"teacher": self.teacher or self.model, "distil": self.distil}
         config = alone(self.train).model_copy(update=dict(changes))
-        if qat:
-            round_layers(model)
-        result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
-        restore_layers(result.model)
+        with rounding(model, wanted=qat):
+            result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
         # The last epoch's: the best one of many is the luckiest too.
         last, seconds = result.history[-1], time.monotonic() - started
         return result.model, Rung(level, epochs, float(last[self.measure]), float(last["val_loss"]), round(seconds, 1))

@@ -10,7 +10,7 @@ from fettle.spec import FinetuneConfig, TrainConfig
 from fettle.spec.recipes import DISTILLED
 from fettle.steps.train import work_folder, write_model
 from fettle.train.launch import is_launched, launch
-from fettle.train.rounding import restore_layers, round_layers
+from fettle.train.rounding import rounding
 from fettle.train.team import processes as wanted_processes
 from fettle.train.trainers import check_shareable, find_trainer
 
@@ -59,18 +59,16 @@ def finetune(
         raise SpecError(f"{model} was trained for other classes or another image size than {dataset} has.")
     distil = config.distil if parent is not None and architecture.task in DISTILLED else None
     teacher = Artifact.open(parent, kind="model") if parent is not None and distil is not None else None
-    if config.qat:
-        round_layers(network)
-    result = find_trainer(architecture)(
-        network,
-        architecture,
-        data,
-        train.model_copy(update={"epochs": config.epochs, "lr": config.lr}),
-        folder=work,
-        teacher=load_model(teacher.path)[0] if teacher else None,
-        distil=distil,
-    )
-    restore_layers(result.model)
+    with rounding(network, wanted=config.qat):
+        result = find_trainer(architecture)(
+            network,
+            architecture,
+            data,
+            train.model_copy(update={"epochs": config.epochs, "lr": config.lr}),
+            folder=work,
+            teacher=load_model(teacher.path)[0] if teacher else None,
+            distil=distil,
+        )
     parents = {"model": student.card, "dataset": data.artifact.card, **({"teacher": teacher.card} if teacher else {})}
     settings = {"finetune": config.to_json(), "train": train.to_json()}
     return write_model(out, result, architecture, work, config=settings, parents=parents)

@@ -1,12 +1,13 @@
 """Attention transfer: a student looks where its teacher looks (Zagoruyko and Komodakis 2017, arXiv:1612.03928)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
 
 from fettle.errors import SpecError
 from fettle.models.watch import call_watched
@@ -18,7 +19,7 @@ class AttentionTransfer:
     A map is the mean of the squares over the channels, so that a pruned network compares with a wider one as it is.
 
     Args:
-        student: Whose modules are watched while it trains; stages are those whose names it shares with the teacher.
+        student: Whose modules are watched until :meth:`close`; stages are those whose names it shares with the teacher.
         teacher: Likewise.
         example_input: (1, 3, S, S), which finds the stages.
 
@@ -33,13 +34,24 @@ class AttentionTransfer:
             raise SpecError(
                 "`distil.attention` compares modules of the same name, and student and teacher share none: set it to 0."
             )
-        self.of_student = _watch(student, self.stages)
-        self.of_teacher = _watch(teacher, self.stages)
+        self.hooks: list[RemovableHandle] = []
+        self.of_student, self.of_teacher = self._watch(student), self._watch(teacher)
 
     def __call__(self) -> torch.Tensor:
         """Return the distance at the last call of both, summed over the stages."""
         pairs = [_same_size(self.of_student[name], self.of_teacher[name].detach()) for name in self.stages]
         return torch.stack([(_unit(student) - _unit(teacher)).square().mean() for student, teacher in pairs]).sum()
+
+    def close(self) -> None:
+        """Watch no longer."""
+        for hook in self.hooks:
+            hook.remove()
+
+    def _watch(self, model: nn.Module) -> Mapping[str, torch.Tensor]:
+        maps: dict[str, torch.Tensor] = {}
+        modules = dict(model.named_modules())
+        self.hooks += [modules[name].register_forward_hook(partial(_keep, maps, name)) for name in self.stages]
+        return maps
 
 
 def find_stages(model: nn.Module, example_input: torch.Tensor) -> list[str]:
@@ -53,14 +65,6 @@ def find_stages(model: nn.Module, example_input: torch.Tensor) -> list[str]:
 
     call_watched(model, example_input, note)
     return list(last.values())
-
-
-def _watch(model: nn.Module, names: Sequence[str]) -> Mapping[str, torch.Tensor]:
-    maps: dict[str, torch.Tensor] = {}
-    modules = dict(model.named_modules())
-    for name in names:
-        modules[name].register_forward_hook(partial(_keep, maps, name))
-    return maps
 
 
 def _keep(maps: dict[str, torch.Tensor], name: str, module: nn.Module, _: Any, output: torch.Tensor) -> None:

@@ -84,7 +84,11 @@ def fit(
         on_epoch=on_epoch,
     )
     fitter = Fitter(model, architecture, objective, config)
-    _run(fitter, Batches(dataset, config, probes=objective.probes), recorder, folder, team)
+    try:
+        _run(fitter, Batches(dataset, config, probes=objective.probes), recorder, folder, team)
+    finally:
+        if distillation is not None:
+            distillation.close()
     save_weights(folder / FINAL, fitter.kept)
     model.load_state_dict(read_weights(folder / BEST))
     return FitResult(

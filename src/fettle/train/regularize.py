@@ -59,6 +59,11 @@ class Distillation:
         blended = torch.lerp(loss, distance(outputs, taught), self.config.weight)
         return blended if self.attention is None else blended + self.config.attention * self.attention()
 
+    def close(self) -> None:
+        """Leave student and teacher as they were, unwatched."""
+        if self.attention is not None:
+            self.attention.close()
+
 
 def soft_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
     """T^2 KL(teacher || student) of softened distributions, mean over images.

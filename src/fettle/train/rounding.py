@@ -4,6 +4,8 @@ Gradients pass the rounding as if it were not there (Jacob et al. 2018, arXiv:17
 ordinary float network that suffers little from the grid: it is exported, and quantized in each runtime, like any other.
 """
 
+import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -13,28 +15,27 @@ from torch.nn import functional as F
 LEVELS = 255  # of activations, unsigned and asymmetric; weights are symmetric, a scale an output channel
 MOST = 127
 TINY = 1e-12
+log = logging.getLogger("fettle")
 
 
-def round_layers(model: nn.Module) -> int:
-    """Have the convolutions and linear layers of ``model`` round, in place; return how many do.
+@contextlib.contextmanager
+def rounding(model: nn.Module, *, wanted: bool = True) -> Iterator[None]:
+    """Have the convolutions and linear layers of ``model`` round within the context, in place.
 
     Only the classes of modules change: names, parameters and copies stay what they are. A batch norm behind a
-    convolution scales whole output channels, so rounding before it is folded is rounding after.
+    convolution scales whole output channels, so rounding before it is folded is rounding after. A layer whose class is
+    derived from torch's has arithmetic of its own, and does not round: the log says so.
     """
-    layers = list(_layers(model, ROUNDED))
+    layers = [module for module in model.modules() if type(module) in ROUNDED] if wanted else []
+    if wanted and (others := sum(isinstance(module, tuple(ROUNDED)) for module in model.modules()) - len(layers)):
+        log.warning("%d layers of classes that are not torch's do not round while they learn", others)
     for layer in layers:
         layer.__class__ = ROUNDED[type(layer)]
-    return len(layers)
-
-
-def restore_layers(model: nn.Module) -> None:
-    """Undo :func:`round_layers`; the weights are as they were learnt."""
-    for layer in _layers(model, PLAIN):
-        layer.__class__ = PLAIN[type(layer)]
-
-
-def _layers(model: nn.Module, kinds: Mapping[type[nn.Module], type[nn.Module]]) -> Iterator[nn.Module]:
-    return (module for module in model.modules() if type(module) in kinds)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.__class__ = PLAIN[type(layer)]
 
 
 def round_input(x: torch.Tensor) -> torch.Tensor:

@@ -82,9 +82,11 @@ def test_a_student_learns_to_look_where_its_teacher_does(dataset: Dataset, tmp_p
             Net(4), architecture, dataset, config, folder=tmp_path / f"student-{weight}", teacher=teacher,
             distil=DistilConfig(attention=weight),
         ).model  # fmt: skip
+        assert not any(module._forward_hooks for net in (student, teacher) for module in net.modules())
         attention = AttentionTransfer(student, teacher, example_input=EXAMPLE)
         with torch.no_grad():
             student(images), teacher(images)
+            attention.close()
             return attention().item()
 
     assert distance(1000.0) < 0.7 * distance(0.0)

@@ -17,7 +17,7 @@ from fettle.optimize.quantization import quantize
 from fettle.runtimes import open_engine
 from fettle.spec import QuantizeConfig, TrainConfig
 from fettle.train.fit import fit
-from fettle.train.rounding import RoundingConv2d, restore_layers, round_layers
+from fettle.train.rounding import RoundingConv2d, rounding
 
 SIZE, CLASSES = 32, ("left", "middle", "right")
 ARCHITECTURE = Architecture("classify", "small", CLASSES, SIZE, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -65,8 +65,8 @@ def test_it_answers_as_the_runtime_does_in_int8(dataset: Dataset, tmp_path: Path
     network, images = with_outlier(make_network()), np.ascontiguousarray(dataset.subset("calib").images)
     network[-1].weight.data *= 30
     expected, plain = served_in_int8(network, images, tmp_path / "served"), ask(network, images)
-    assert round_layers(network) == 3
-    rounded = ask(network, images)
+    with rounding(network):
+        rounded = ask(network, images)
     assert np.abs(plain - expected).mean() > 0.01, "or the test says nothing"
     assert np.abs(rounded - expected).mean() < 0.3 * np.abs(plain - expected).mean()
 
@@ -74,13 +74,12 @@ def test_it_answers_as_the_runtime_does_in_int8(dataset: Dataset, tmp_path: Path
 def test_a_copy_rounds_its_own_weights_and_nothing_is_left_of_it() -> None:
     network, x = make_network().eval(), torch.rand(2, 3, SIZE, SIZE)
     names, before = list(network.state_dict()), network(x)
-    round_layers(network)
-    other = copy.deepcopy(network)
-    other[0].weight.data.zero_()
-    assert isinstance(other[0], RoundingConv2d)
-    assert not torch.equal(other(x), network(x))
-    assert list(network.state_dict()) == names
-    restore_layers(network)
+    with rounding(network):
+        other = copy.deepcopy(network)
+        other[0].weight.data.zero_()
+        assert isinstance(other[0], RoundingConv2d)
+        assert not torch.equal(other(x), network(x))
+        assert list(network.state_dict()) == names
     assert type(network[0]) is nn.Conv2d
     assert torch.equal(network(x), before)
 
@@ -88,8 +87,8 @@ def test_a_copy_rounds_its_own_weights_and_nothing_is_left_of_it() -> None:
 @pytest.mark.parametrize("name", ["0.weight", "3.weight", "3.bias", "7.weight"])
 def test_gradients_pass_the_rounding(name: str) -> None:
     network = make_network()
-    round_layers(network)
-    network(torch.rand(4, 3, SIZE, SIZE)).square().sum().backward()
+    with rounding(network):
+        network(torch.rand(4, 3, SIZE, SIZE)).square().sum().backward()
     assert network.get_parameter(name).grad.abs().sum() > 0
 
 
@@ -109,7 +108,20 @@ def test_what_int8_has_ruined_is_learnt_again(dataset: Dataset, tmp_path: Path) 
     ruined = loss(network, "ruined")
     whole = -np.log(ask(network, test.images)[np.arange(len(test)), test.labels]).mean()
     assert ruined > 4 * whole, "or the test says nothing"
-    round_layers(network)
-    learnt = fit(network, ARCHITECTURE, dataset, train, folder=tmp_path / "qat").model
-    restore_layers(learnt)
+    with rounding(network):
+        learnt = fit(network, ARCHITECTURE, dataset, train, folder=tmp_path / "qat").model
     assert loss(learnt, "learnt") < ruined / 4
+
+
+def test_a_layer_with_arithmetic_of_its_own_is_left_alone_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Same(nn.Conv2d):
+        pass
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), Same(4, 4, 1))
+    with rounding(network):
+        assert [type(layer) for layer in network] == [RoundingConv2d, Same]
+    assert "1 layers of classes that are not torch's do not round" in caplog.text
+    caplog.clear()
+    with rounding(network, wanted=False):
+        assert type(network[0]) is nn.Conv2d
+    assert not caplog.text
