@@ -9,7 +9,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,43 +25,17 @@ from fettle.optimize.quantization import quantize
 from fettle.search.budget import ABLATION
 from fettle.search.forms import Form
 from fettle.search.ground import Ground
-from fettle.search.shapes import Shape
-from fettle.search.space import Space
 from fettle.search.subject import Subject
 from fettle.search.table import Table, read_table
 from fettle.search.track import Track, race
 from fettle.search.trials import WHOLE, Notebook, Trial
+from fettle.search.variants import FOUND, Variant, variants
 from fettle.search.whole import Standing, hold, read_standings
 from fettle.spec import QuantizeConfig, SearchConfig
 from fettle.spec.recipes import DISTILLED
 from fettle.train.result import DivergedError
 
-FOUND = "found"  # the first row: nothing is left out
-PLENTY = 100.0  # of the whole network's latency: every channel stays
 log = logging.getLogger("fettle")
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The trial without one lever.
-
-    Attributes:
-        lever: Which one; :data:`FOUND` for none.
-        instead: What is done in its place, in words.
-        shape: What is asked for.
-        form: In which it is scored and timed.
-        taught: Whether the whole network teaches it.
-        mixed: Whether layers may stay in float.
-        again: Whether it is the network of :data:`FOUND`, which is not trained once more.
-    """
-
-    lever: str
-    instead: str
-    shape: Shape
-    form: Form
-    taught: bool
-    mixed: bool
-    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,50 +115,6 @@ def best_trial(notebook: Notebook, config: SearchConfig, floor: float) -> tuple[
         if owner != WHOLE and standing.score >= floor and standing.ms <= (config.latency_ms or standing.ms)
     ]
     return min(good, key=lambda pair: pair[1].ms, default=None)
-
-
-def variants(shape: Shape, standing: Standing, space: Space, *, taught: bool) -> Iterator[Variant]:
-    """Yield the trial as it was found, then without each lever that it used.
-
-    Args:
-        shape: Of the trial.
-        standing: Its form, and whether layers stayed in float.
-        space: Of the levers that there are for its network.
-        taught: Whether the whole network taught it.
-    """
-    found = Variant(FOUND, "as it was found", shape, standing.form, taught, mixed=bool(standing.kept))
-    yield found
-    if shape.input_size != space.sizes[0]:
-        yield replace(found, lever="size", instead="the whole image", shape=replace(shape, input_size=space.sizes[0]))
-    if shape.skipped:
-        yield replace(found, lever="depth", instead="all blocks", shape=replace(shape, skipped=0))
-    if space.widths:
-        yield from _of_widths(found, space)
-    if taught:
-        yield replace(found, lever="distil", instead="without the teacher", taught=False)
-    yield from _of_form(found)
-
-
-def _of_widths(found: Variant, space: Space) -> Iterator[Variant]:
-    shape = found.shape
-    # By the clock nothing goes before time is short; an even share is rounded to steps, and takes some of every layer.
-    whole = replace(shape, share=PLENTY, spread="clock")
-    yield replace(found, lever="prune", instead="all channels", shape=whole)
-    if shape.width_step > 1:
-        yield replace(found, lever="align", instead="widths as they come", shape=replace(shape, width_step=1))
-    for other in space.importances:
-        if other != shape.importance:
-            ranked = replace(shape, importance=other)  # type: ignore[arg-type]
-            yield replace(found, lever="importance", instead=f"ranked by {other}", shape=ranked)
-
-
-def _of_form(found: Variant) -> Iterator[Variant]:
-    """The same network in other forms."""
-    again = replace(found, mixed=False, again=True)
-    if found.form.precision != "float32":
-        yield replace(again, lever="quantize", instead="in float32", form=replace(found.form, precision="float32"))
-    if found.mixed:
-        yield replace(again, lever="mixed precision", instead=f"all layers in {found.form.precision}")
 
 
 def _is_taught(subject: Subject) -> bool:

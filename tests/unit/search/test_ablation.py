@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from fettle.evaluate.intervals import Interval
-from fettle.search.ablation import FOUND, PLENTY, Row, Variant, best_trial, variants
+from fettle.search.ablation import Row, best_trial
 from fettle.search.budget import counted
 from fettle.search.forms import Form
 from fettle.search.shapes import Shape
 from fettle.search.space import Space
 from fettle.search.trials import WHOLE, Notebook, Trial
+from fettle.search.variants import FOUND, PLENTY, Variant, variants
 from fettle.search.whole import Standing
 from fettle.spec import SearchConfig
 

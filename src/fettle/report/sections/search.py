@@ -6,9 +6,9 @@ from typing import Any
 
 from fettle.report import search_plots
 from fettle.report.sources import Sources
-from fettle.search.ablation import FOUND
 from fettle.search.results import SEARCH
 from fettle.search.trials import WHOLE
+from fettle.search.variants import FOUND
 
 
 def build(sources: Sources) -> dict[str, Any] | None:
