@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 EXPLORE, PROMOTE = 0.5, 0.7  # shares of the budget until which trials begin, and until which they are trained further
 TRIALS, FINALS = 14, 3  # that the lengths of the trainings are made for
+FEW = 4  # trials that are enough where time is short: a training that is too short tells nothing
+WORTH = (1 / 8, 1 / 3)  # of the network's own training is what a first and a last one should have
 LIGHTER = 0.2  # a trial's epoch, as a share of the whole network's
 ABLATION = "ablation"  # what is spent on it counts outside of the budget: it tells of a search, and finds nothing
 
@@ -34,8 +36,9 @@ class Budget:
             overhead: Seconds that it takes to make and measure it afterwards.
             done: Networks that were trained in full already.
         """
-        planned = int((left / max(FINALS - done, 1) - overhead) / epoch)
         possible = int((left - overhead) / epoch)
+        finals = min(FINALS - done, int(possible / (WORTH[1] * self.epochs[2])))
+        planned = int((left / max(finals, 1) - overhead) / epoch)
         return max(min(max(planned, self.epochs[1]), self.epochs[2], possible), 0)
 
 
@@ -48,8 +51,8 @@ def plan_budget(seconds: float, *, epoch: float, overhead: float, most: int) -> 
         overhead: Seconds that a trial takes beside its training.
         most: Epochs that the network itself was trained for: no training is longer.
     """
-    first = (EXPLORE * seconds / TRIALS - overhead) / (LIGHTER * epoch)
-    shortest = int(min(max(first, 1), max(most // 3, 1)))
+    many, few = ((EXPLORE * seconds / trials - overhead) / (LIGHTER * epoch) for trials in (TRIALS, FEW))
+    shortest = int(min(max(many, min(few, WORTH[0] * most), 1), max(most // 3, 1)))
     return Budget(seconds, (shortest, min(2 * shortest, most), most))
 
 
