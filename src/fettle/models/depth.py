@@ -10,6 +10,7 @@ from fettle.errors import ArtifactError
 from fettle.models.watch import call_watched
 
 LAYERS = (nn.Conv2d, nn.Linear)
+PLACE = ("i", "f", "type", "np")  # what Ultralytics' networks note of where a layer stands
 LEAST = 2  # layers of a block: one alone is no block
 
 
@@ -21,10 +22,19 @@ def skip_blocks(model: nn.Module, names: Sequence[str]) -> None:
     """
     for name in names:
         try:
-            model.get_submodule(name)
+            block = model.get_submodule(name)
         except AttributeError:
             raise ArtifactError(f"{name!r} is to be skipped, but the network has no such block.") from None
-        model.set_submodule(name, nn.Identity())
+        nothing = nn.Identity()
+        keep_place(block, nothing)
+        model.set_submodule(name, nothing)
+
+
+def keep_place(old: nn.Module, new: nn.Module) -> None:
+    """Have ``new`` stand where ``old`` does, in networks that go by such notes."""
+    for name in PLACE:
+        if hasattr(old, name):
+            setattr(new, name, getattr(old, name))
 
 
 def find_blocks(model: nn.Module, example_input: torch.Tensor) -> list[str]:

@@ -31,6 +31,17 @@ def test_a_skipped_block_is_gone_after_loading_too(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(IMAGES), network(IMAGES))
 
 
+def test_a_layer_of_yolov8_can_be_skipped_where_others_ask_for_its_place() -> None:
+    whole = Architecture("detect", "yolov8", ("a", "b"), 64, {"split_c2f": True})
+    images = torch.rand(2, 3, 64, 64)
+    network = build_model(whole).eval()
+    blocks = rank_blocks(network, images)
+    assert {"network.model.2", "network.model.12.m.0"} <= set(blocks)
+    skipped = build_model(replace(whole, skipped=tuple(blocks)[:4], input_size=32))
+    assert skipped.train()(images)["boxes"].shape[0] == 2
+    assert skipped.eval()(images)[0].shape == (2, 21, 4)
+
+
 def test_a_block_that_is_not_there_is_named() -> None:
     with pytest.raises(ArtifactError, match=r"'layer9\.0' is to be skipped"):
         skip_blocks(build_model(ARCHITECTURE), ["layer9.0"])

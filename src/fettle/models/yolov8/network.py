@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from fettle.errors import SpecError
+from fettle.models.depth import keep_place
 from fettle.models.input_size import shrink_before
 from fettle.models.yolov8 import offline
 
@@ -121,8 +122,7 @@ class SplitC2f(nn.Module):
         super().__init__()
         self.skip, self.main = (half(block.cv1, rows) for rows in (slice(block.c), slice(block.c, None)))
         self.m, self.cv2 = block.m, block.cv2
-        for name in ("i", "f", "type", "np"):  # its place in the network
-            setattr(self, name, getattr(block, name))
+        keep_place(block, self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         outputs = [self.skip(x), self.main(x)]
