@@ -11,29 +11,36 @@ from torch import nn
 from torch.nn import functional as F
 
 NAME = "smaller"  # of the module: the exported nodes bear it
+STRIP = 28  # rows that are made at once
 GRID = 8  # pixels that sizes are multiples of, where a network asks for no other
 
 
 class Smaller(nn.Module):
     """(N, C, S, S) to (N, C, s, s), bilinear with antialiasing.
 
-    That is linear in the pixels: two products with a constant matrix, the same in every runtime.
+    That is linear in the pixels: products with a constant matrix, the same in every runtime. A row of the result asks
+    for a few rows of the image only, so that the matrix is cut into strips: nearly all of it is zero.
 
     Args:
         image_size: S.
         input_size: s.
     """
 
-    rows: torch.Tensor
-
     def __init__(self, image_size: int, input_size: int) -> None:
         super().__init__()
         one_each = torch.eye(image_size)[None, None]
         rows = F.interpolate(one_each, (input_size, image_size), mode="bilinear", antialias=True, align_corners=False)
-        self.register_buffer("rows", rows[0, 0].contiguous(), persistent=False)
+        self.spans: list[tuple[int, int]] = []
+        for number, strip in enumerate(rows[0, 0].tensor_split(max(input_size // STRIP, 1))):
+            asked = strip.any(0).nonzero().flatten().tolist()
+            begin, end = asked[0], asked[-1] + 1
+            self.spans.append((begin, end))
+            self.register_buffer(f"strip{number}", strip[:, begin:end].contiguous(), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.rows @ images @ self.rows.T
+        strips = [(self.get_buffer(f"strip{number}"), *span) for number, span in enumerate(self.spans)]
+        rows = torch.cat([strip @ images[:, :, begin:end] for strip, begin, end in strips], 2)
+        return torch.cat([rows[..., begin:end] @ strip.T for strip, begin, end in strips], 3)
 
 
 def look_at_smaller(model: nn.Module, *, image_size: int, input_size: int) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from fettle.export.onnx import describe, export_onnx
 from fettle.models import Architecture, build_model, load_model, save_model
+from fettle.models.input_size import Smaller
 from fettle.runtimes import open_engine
 
 ARCHITECTURE = Architecture("classify", "test_resnet", ("a", "b"), 64)
@@ -30,6 +31,13 @@ def test_it_is_the_network_behind_an_antialiased_resize() -> None:
     with torch.no_grad():
         torch.testing.assert_close(small(images), whole(resized))
         assert not torch.allclose(small(images), whole(images))
+
+
+@pytest.mark.parametrize(("size", "smaller"), [(320, 288), (224, 128), (112, 64), (96, 88), (64, 24)])
+def test_its_strips_are_the_whole_resize(size: int, smaller: int) -> None:
+    images = torch.rand(1, 3, size, size)
+    expected = F.interpolate(images, (smaller, smaller), mode="bilinear", antialias=True, align_corners=False)
+    torch.testing.assert_close(Smaller(size, smaller)(images), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_it_is_saved_and_loaded_as_it_is(tmp_path: Path) -> None:

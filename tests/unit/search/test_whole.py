@@ -79,6 +79,8 @@ def test_trials_are_made_for_the_fastest_form_and_for_that_of_another_runtime() 
     assert best(("openvino", "bf16", 1.5, 0.96), openvino) == ["int8-openvino", "bf16-openvino"]
     poor = ("onnxruntime", "int8", 0.5, 0.8)
     assert best(poor, openvino, ("onnxruntime", "float32", 3.0, 0.96)) == ["int8-openvino", "float32-onnxruntime"]
+    near = ("onnxruntime", "int8", 2.0, 0.885)
+    assert best(near, openvino, ("onnxruntime", "float32", 3.0, 0.96)) == ["int8-openvino", "int8-onnxruntime"]
     assert best(poor) == ["int8-onnxruntime"], "there is no other"
     assert best(("tensorrt", "float16", 0.2, 0.95), openvino)[0] == "int8-openvino", "whose layers can be timed"
 
