@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from fettle import card
 from fettle.card import Artifact, digest_json
 from fettle.data import open_dataset
 from fettle.export.manifest import read_manifest
+from fettle.hardware import Passport, passport
 from fettle.models import load_model
 from fettle.models.prunable import make_prunable
 from fettle.search.front import Choice, choose
@@ -91,10 +92,17 @@ def open_subject(model: Path, dataset: Path, train: TrainConfig) -> Subject:
         architecture,
         digest=source.card.digest,
         data=data,
-        train=train.model_copy(update={"precision": summary.get("arithmetic", train.precision)}),
+        train=train.model_copy(update={"precision": arithmetic(summary, train, passport())}),
         epoch_seconds=summary.get("train_seconds", 0.0) / max(summary.get("epochs", 1), 1) or EPOCH,
         batches=partial(batches, data, architecture) if batches else None,
     )
+
+
+def arithmetic(summary: Mapping[str, Any], train: TrainConfig, machine: Passport) -> str:
+    """Return the precision in which a model was trained, which need not be found out again; but where a machine would
+    have to emulate bf16, what the spec says."""
+    known = summary.get("arithmetic", train.precision)
+    return train.precision if known == "bf16" and not machine.native_bf16 else known
 
 
 def _copy(found: Found, choice: Choice, place: Path, name: str, dataset: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from fettle.data import open_dataset
 from fettle.errors import OptimizeError, SpecError
 from fettle.evaluate.score import score
 from fettle.export import open_export
+from fettle.hardware import passport
 from fettle.search import machine
 from fettle.search.trials import TRIAL
 from fettle.spec import ModelConfig, SearchConfig, TrainConfig
 from fettle.steps.pick import FRONT, pick
 from fettle.steps.report import report
-from fettle.steps.search import search
+from fettle.steps.search import arithmetic, search
 from fettle.steps.train import train
 
 torch.set_num_threads(1)
@@ -64,6 +66,15 @@ def read(artifact: Artifact) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def made(trained: Path, castings_dataset: Path, work: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return run(trained, castings_dataset, tmp_path_factory.mktemp("made") / "search", work)
+
+
+def test_bf16_is_trained_in_where_the_machine_has_it() -> None:
+    train = TRAIN.model_copy(update={"precision": "auto"})
+    has, lacks = (replace(passport(), flags=flags) for flags in (("avx512_bf16",), ("avx2",)))
+    assert arithmetic({"arithmetic": "bf16"}, train, has) == "bf16"
+    assert arithmetic({"arithmetic": "bf16"}, train, lacks) == "auto"
+    assert arithmetic({"arithmetic": "float32"}, train, lacks) == "float32"
+    assert arithmetic({}, train, has) == "auto"
 
 
 def test_what_it_ends_with_is_what_it_says(made: Artifact, castings_dataset: Path, tmp_path: Path) -> None:
