@@ -23,7 +23,7 @@ from fettle.export import Export
 from fettle.export.manifest import read_manifest
 from fettle.optimize.quantization import quantize
 from fettle.search.budget import ABLATION
-from fettle.search.forms import Form
+from fettle.search.forms import UNFIT, Form
 from fettle.search.ground import Ground
 from fettle.search.subject import Subject
 from fettle.search.table import Table, read_table
@@ -166,7 +166,7 @@ class _Ablator:
         try:
             exported, params = self._found() if variant.again else self._train(variant)
             export = self._bring(exported, variant)
-        except (OptimizeError, DivergedError) as error:
+        except (*UNFIT, DivergedError) as error:
             return replace(row, failed=str(error))
         ground, runtime = self.ground, variant.form.runtime
         whole = read_manifest(self.notebook.exports(WHOLE) / str(ground.form))
