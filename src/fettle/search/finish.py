@@ -79,8 +79,9 @@ class Finish:
         exports, work = self.notebook.exports(str(trial.number)), self.notebook.place(trial.number) / f"fit-{FULL + 1}"
         fresh, epochs = exports.with_name("rounded"), self.ground.budget.epochs[0]
         try:
+            level = FULL + 1
             learnt, rung = self.subject.fit(
-                model, architecture, level=FULL + 1, epochs=epochs, lr=trial.shape.lr, folder=work, qat=True
+                model, architecture, level=level, epochs=epochs, lr=trial.lr(level), folder=work, qat=True
             )
             after = self._stand(learnt, architecture, fresh)
         except (DivergedError, OptimizeError) as error:

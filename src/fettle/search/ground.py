@@ -25,13 +25,13 @@ from fettle.search.subject import Subject
 from fettle.search.table import table_file
 from fettle.search.track import Track
 from fettle.search.trials import WHOLE, Notebook
-from fettle.search.whole import Standing, stand
+from fettle.search.whole import Standing, reference_score, stand
 from fettle.spec import SearchConfig
 
 FORMS = 2  # that trials are timed and made in
 NEAR = 0.02  # below the floor: what a form may cost the whole network, and not a trial that is trained again
 BLOCKS = 0.5  # share of the blocks that may be skipped
-LAYOUT = 2  # of what is noted: a search of another version is another one
+LAYOUT = 3  # of what is noted: a search of another version is another one
 T = TypeVar("T")
 log = logging.getLogger("fettle")
 
@@ -44,7 +44,7 @@ class Ground:
         whole: The network in its forms, the fastest first.
         forms: That trials are made for: the fastest that is good enough, whose table widths go by, and that of another
             runtime, which may be faster for small networks.
-        reference: The score that drops are counted from: the best of the forms.
+        reference: The score that drops are counted from.
         floor: The least score that is good enough.
         fixed: Layers whose widths stay: that give the answer, or whose channels cannot go alone.
         blocks: That may be skipped -> how much the output changes then; those that are missed least first.
@@ -100,7 +100,7 @@ def survey(
     stood = known.get(WHOLE, lambda: _stand(subject, config, possible, notebook.exports(WHOLE), track))
     whole = tuple(map(Standing.from_json, stood))
     overhead = notebook.spent().get(WHOLE, 0.0) / len(whole)
-    reference = max(standing.score for standing in whole)
+    reference = reference_score({standing.form: standing.score for standing in whole})
     floor = reference - (config.max_drop or 0.0)
     forms = best_forms(whole, floor)
     form = forms[0]

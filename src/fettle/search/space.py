@@ -13,6 +13,7 @@ SHARES = (0.12, 0.7)  # of the whole network's latency that are aimed at
 SIZES = (1.0, 0.86, 0.72, 0.57)  # of the image size
 SMALLEST = 32  # pixels
 RATES = (0.3, 1.0)  # of the learning rate that the network was trained at
+MILD = 0.6  # share of the latency that leaves a network much as it was
 STARTUP = 8
 
 
@@ -60,7 +61,10 @@ class Space:
         return Shape(**given, lr=rate * self.lr)
 
     def first(self) -> list[dict[str, Any]]:
-        """Return the trials to begin with: from the mild to the bold, each lever alone and together with others."""
+        """Return the trials to begin with: from the mild to the bold, each lever alone and together with others.
+
+        What is left much as it was is trained at the lower rate: at the higher it would forget what it knows.
+        """
         whole, middle = self.sizes[0], self.sizes[len(self.sizes) // 2]
         few, many = min(1, self.blocks), self.blocks // 2
         step, importance = self.width_steps[len(self.width_steps) // 2], self.importances[0]
@@ -74,7 +78,8 @@ class Space:
             {"input_size": middle, "skipped": few, **widths, "share": 0.25},
         ]
         known = set(self.distributions)
-        return [{key: value for key, value in {**trial, "rate": 1.0}.items() if key in known} for trial in begin]
+        rated = [{**trial, "rate": min(RATES) if trial["share"] >= MILD else max(RATES)} for trial in begin]
+        return [{key: value for key, value in trial.items() if key in known} for trial in rated]
 
 
 def input_sizes(image_size: int, grid: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from fettle.models.files import load_model, save_model
 from fettle.search.shapes import Shape
 
 TRIAL, NETWORK, SPENT = "trial.json", "network", "spent.jsonl"
+AGAIN = 0.5  # of the first training's learning rate
 WHOLE = "whole"  # what the network that is searched is called, where others have a number
 
 
@@ -72,6 +73,10 @@ class Trial:
     @property
     def seconds_an_epoch(self) -> float:
         return sum(rung.seconds for rung in self.rungs) / max(sum(rung.epochs for rung in self.rungs), 1)
+
+    def lr(self, level: int) -> float:
+        """Return the peak of the learning rate of a training; a later one shall not undo what an earlier one taught."""
+        return self.shape.lr * (1.0 if level == 1 else AGAIN)
 
     def score_at(self, level: int) -> float | None:
         """Return the score after the training of that level, if it had one."""

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,14 +71,15 @@ def stand(
         subject: Whose images calibrate and score it.
         folder: Where each form's files and manifest are written, under its name.
         max_drop: What a form may lose: one in INT8 that loses more gets its most sensitive layers back.
-        reference: Of which score; by default the best of the forms'.
+        reference: Of which score; by default :func:`reference_score`.
 
     Returns:
         What is known of each, the fastest first.
     """
     made = {form: each for form in forms if (each := _bring(exported, form, subject, folder)) is not None}
-    scores = [each.score for each in made.values()]
-    floor = (max(scores, default=0.0) if reference is None else reference) - max_drop
+    if reference is None:
+        reference = reference_score({form: each.score for form, each in made.items()})
+    floor = reference - max_drop
     for form in (form for form in forms if form.precision == "int8"):
         if form in made and made[form].score >= floor:
             continue
@@ -102,6 +103,12 @@ def stand(
         for form, each in made.items()
     ]
     return sorted(standings, key=lambda standing: standing.ms)
+
+
+def reference_score(scores: Mapping[Form, float]) -> float:
+    """Return what drops are counted from: the best score in float, which luck may lend to INT8; without any, the best."""
+    plain = [score for form, score in scores.items() if form.precision != "int8"]
+    return max(plain or scores.values(), default=0.0)
 
 
 @dataclass(frozen=True)

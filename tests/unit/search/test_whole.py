@@ -13,7 +13,7 @@ from fettle.search.forms import Form
 from fettle.search.ground import best_forms
 from fettle.search.subject import Subject
 from fettle.search.track import Track
-from fettle.search.whole import Standing, stand
+from fettle.search.whole import Standing, reference_score, stand
 
 FLOAT, INT8 = Form("onnxruntime", "float32"), Form("onnxruntime", "int8")
 
@@ -88,3 +88,9 @@ def test_trials_are_made_for_the_fastest_form_and_for_that_of_another_runtime() 
 def test_a_standing_comes_back() -> None:
     standing = Standing(INT8, 1.5, 0.9, kept=("conv1.3/Conv",))
     assert Standing.from_json(json.loads(json.dumps(standing.to_json()))) == standing
+
+
+def test_drops_are_counted_from_float_and_not_from_a_lucky_int8() -> None:
+    assert reference_score({FLOAT: 0.9, INT8: 0.95, Form("openvino", "bf16"): 0.91}) == 0.91
+    assert reference_score({INT8: 0.95}) == 0.95
+    assert reference_score({}) == 0.0

@@ -1,0 +1,72 @@
+"""What a worker does with one trial: it aims again where the table misjudged it, and no training makes it worse."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fettle.search import machine, worker
+from fettle.search.ground import survey
+from fettle.search.shapes import Shape
+from fettle.search.subject import Subject
+from fettle.search.track import Track
+from fettle.search.trials import Notebook, Rung, Trial
+from fettle.search.worker import Worker
+from fettle.spec import SearchConfig
+from fettle.tune.claims import Claims
+
+CONFIG = SearchConfig(minutes=20, max_drop=0.02, precisions=["int8"], width_steps=[8], levers=["width"])
+SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6, lr=1e-3)
+
+
+@pytest.fixture
+def working(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setattr(machine, "VARIANTS", 2)
+    notebook, claims = Notebook(tmp_path / "search"), Claims(tmp_path / "workers")
+    with Track(suffering.calibration) as track:
+        ground = survey(
+            suffering, CONFIG, runtimes=["onnxruntime"], notebook=notebook, tables=tmp_path / "tables", track=track
+        )
+        yield Worker(suffering, CONFIG, ground, notebook, claims, track)
+    claims.close()
+
+
+@pytest.mark.parametrize(("score", "better"), [(0.8, False), (0.95, True)])
+def test_a_training_that_makes_it_worse_is_taken_back(
+    working: Worker, score: float, better: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(self: Subject, model: nn.Module, *_: object, level: int, epochs: int, **__: object) -> tuple:
+        with torch.no_grad():
+            model.fc.bias.fill_(7.0)
+        return model, Rung(level, epochs, score, 0.5, 3.0)
+
+    monkeypatch.setattr(Subject, "fit", fit)
+    subject, notebook = working.subject, working.notebook
+    before = Trial(0, SHAPE, rungs=(Rung(1, 2, 0.9, 0.2, 4.0),))
+    notebook.save(before, subject.model, subject.architecture)
+    after = working._train(before, *notebook.load(before), level=2, epochs=4)
+    assert notebook.trials() == [after]
+    assert (after.level, after.score, after.rungs[-1].loss) == ((2, 0.95, 0.5) if better else (2, 0.9, 0.2))
+    assert (after.rungs[-1].epochs, after.rungs[-1].seconds) == (4, 3.0), "that was spent all the same"
+    bias = notebook.load(after)[0].fc.bias
+    torch.testing.assert_close(bias, torch.full_like(bias, 7.0) if better else subject.model.fc.bias)
+
+
+def test_what_is_far_faster_than_it_was_meant_to_be_is_shaped_again(
+    working: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form, shares, asked = str(working.ground.form), iter((0.4, 0.9, 0.2)), []
+
+    def measure(trial: Trial, shaped: object) -> Trial:
+        asked.append(shaped)
+        return replace(trial, predicted_ms=1.0, latencies={form: next(shares)})
+
+    monkeypatch.setattr(working, "_measure", measure)
+    monkeypatch.setattr(worker, "FASTER", 0.0)  # it is left after that
+    trial = Trial(0, SHAPE)
+    working.study.ask()
+    assert working._first(trial) == "trials left"
+    assert len(asked) == 2, "0.9 of what was expected is near enough"
