@@ -106,7 +106,7 @@ def stand(
 
 
 def reference_score(scores: Mapping[Form, float]) -> float:
-    """Return what drops are counted from: the best score in float, which luck may lend to INT8; without any, the best."""
+    """Return what drops are counted from: the best score in float, for INT8 may be lucky; without any, the best."""
     plain = [score for form, score in scores.items() if form.precision != "int8"]
     return max(plain or scores.values(), default=0.0)
 
