@@ -15,6 +15,7 @@ from fettle.search.layers import Layer, read_layers
 from fettle.search.shapes import Shaper
 from fettle.search.table import Sample, Table, add_sample, read_table, sample_of
 from fettle.search.track import Track, steady
+from fettle.search.widths import LEAST
 
 VARIANTS = 7  # networks that are profiled where a kind of layer is not known yet
 log = logging.getLogger("fettle")
@@ -39,8 +40,8 @@ def know_machine(track: Track, shaper: Shaper, form: Form, file: Path, *, sizes:
     for number in range(VARIANTS):
         if number:
             size = sizes[number % len(sizes)]
-            least = rng.uniform(0.0, 0.6)
-            shares = {root: float(rng.uniform(least, 0.8)) for root in roots}
+            least = rng.uniform(0.0, 0.75)
+            shares = {root: float(rng.uniform(least, 1 - LEAST)) for root in roots}
             model, architecture = shaper.narrow(size, shares)
         exported = track.convert(track.export(model, architecture), form)
         with track.start("profiled", exported, form.runtime) as contestant:

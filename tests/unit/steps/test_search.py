@@ -10,15 +10,18 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from torch import nn
 
 from fettle.card import Artifact
 from fettle.data import open_dataset
 from fettle.errors import OptimizeError, SpecError
+from fettle.evaluate import words
 from fettle.evaluate.score import score
 from fettle.export import open_export
 from fettle.hardware import passport
 from fettle.search import machine
-from fettle.search.trials import TRIAL
+from fettle.search.subject import Subject
+from fettle.search.trials import TRIAL, Rung
 from fettle.spec import ModelConfig, SearchConfig, TrainConfig
 from fettle.steps.pick import FRONT, pick
 from fettle.steps.report import report
@@ -161,6 +164,32 @@ def test_a_budget_too_short_for_a_trial_leaves_the_whole_network(
     told = read(run(trained, castings_dataset, tmp_path / "search", work, seed=2, minutes=0.001))
     assert {each["owner"] for each in told["front"]} == {"whole"}
     assert "the whole network stays" in told["sentence"]
+
+
+def test_where_no_trial_meets_the_floor_the_whole_network_stays(
+    made: Artifact, castings_dataset: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = TRAIN.model_copy(update={"epochs": 12})
+    model = train(castings_dataset, tmp_path / "model", model=FAMILY, train=longer).path
+    fit = Subject.fit
+
+    def spoil(self: Subject, *given: Any, **how: Any) -> tuple[nn.Module, Rung]:
+        """Say the opposite of what was learnt."""
+        network, rung = fit(self, *given, **how)
+        with torch.no_grad():
+            network.fc.weight.neg_()
+            network.fc.bias.neg_()
+        return network, replace(rung, score=1 - rung.score)
+
+    monkeypatch.setattr(Subject, "fit", spoil)
+    told = read(run(model, castings_dataset, tmp_path / "search", work, seed=5, max_drop=0.05, trials=1))
+    assert told["reference"] > 0.6, "or the opposite is as good"
+    (made_of_it,) = (trial for trial in told["trials"] if trial["rungs"])
+    assert made_of_it["forms"], "it was made, and measured"
+    assert all(form["score"] < told["floor"] for form in made_of_it["forms"])
+    assert f"Nothing smaller keeps {words.percent(told['floor'])} on val" in told["sentence"]
+    assert "the whole network stays" in told["sentence"]
+    assert {each["owner"] for each in told["front"] if each["score"] >= told["floor"]} == {"whole"}
 
 
 def test_the_folder_of_another_search_is_not_trusted(
