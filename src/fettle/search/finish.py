@@ -16,7 +16,7 @@ from fettle.search.policy import FULL, Policy
 from fettle.search.subject import Subject
 from fettle.search.track import Track
 from fettle.search.trials import Notebook, Trial
-from fettle.search.whole import Standing, stand
+from fettle.search.whole import Standing, stand, standings_of
 from fettle.train.result import DivergedError
 
 log = logging.getLogger("fettle")
@@ -50,7 +50,7 @@ class Finish:
         standings: Sequence[Standing] = self._stand(model, architecture, self.notebook.exports(str(trial.number)))
         if self.policy.wants_rounding(trial, standings):
             standings = self._round(trial, model, architecture, standings)
-        self.notebook.note(f"trial-{trial.number}/standings", [standing.to_json() for standing in standings])
+        self.notebook.note(standings_of(trial), [standing.to_json() for standing in standings])
         for standing in standings:
             log.info(
                 "trial %d in full: %s %.2f ms, %s (%+.1f points)",

@@ -58,7 +58,8 @@ class Policy:
         if used < EXPLORE:
             return None
         levels = (1,) if used < PROMOTE and any(trial.level == 1 for trial in free) else (1, 2)
-        able = [trial for trial in free if trial.level in levels and self.epochs(trial) >= 1]
+        able = [trial for trial in free if trial.level in levels] or list(filter(self._is_unfinished, free))
+        able = [trial for trial in able if self.epochs(trial) >= 1]
         if self.config.latency_ms is not None:
             reach = [trial for trial in able if trial.measured_ms <= self.config.latency_ms]
             return min(reach or able, key=self.expected_drop, default=None)
@@ -79,7 +80,7 @@ class Policy:
 
     def next_level(self, trial: Trial) -> int:
         """Return which training comes next; late in the search it is the last."""
-        return trial.level + 1 if self.used < PROMOTE or trial.level == 0 else FULL
+        return min(trial.level + 1, FULL) if self.used < PROMOTE or trial.level == 0 else FULL
 
     def epochs(self, trial: Trial) -> int:
         """Return how long a trial is trained next."""
@@ -113,8 +114,14 @@ class Policy:
         return predicted / MISJUDGED * min((each.measured_ms / each.latencies[asked] for each in measured), default=1.0)
 
     def is_overtaken(self, ms: float) -> bool:
-        """Return whether a smaller network that is faster is known to be good enough, where speed is what is wanted."""
-        best = self.best_ms()
+        """Return whether a smaller network that is faster is good enough, where speed is what is wanted.
+
+        One that has lost nothing when it is first trained will be, though it was not made in its forms yet.
+        """
+        sure = [
+            each.measured_ms for each in self.notebook.trials() if each.rungs and each.score >= self.ground.reference
+        ]
+        best = min([self.best_ms(), *sure])
         return self.config.latency_ms is None and best < self.ground.ms and ms >= best
 
     def cost(self, trial: Trial) -> float:
@@ -141,6 +148,12 @@ class Policy:
         """Return what orders two lots of forms of the same network: good enough and fast; else accurate."""
         good = [each.ms for each in standings if each.score >= self.ground.floor]
         return bool(good), -min(good) if good else max(each.score for each in standings)
+
+    def _is_unfinished(self, trial: Trial) -> bool:
+        """Return whether there was less time for its last training than was planned, and it is not good enough."""
+        forms = read_standings(self.notebook).get(str(trial.number), ())
+        short = trial.level == FULL and trial.rungs[-1].epochs < self.ground.budget.epochs[-1]
+        return short and all(form.score < self.ground.floor for form in forms)
 
     def _are_enough(self, trials: Sequence[Trial]) -> bool:
         return self.config.trials is not None and sum(bool(trial.rungs) for trial in trials) >= self.config.trials

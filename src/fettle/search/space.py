@@ -61,21 +61,22 @@ class Space:
         return Shape(**given, lr=rate * self.lr)
 
     def first(self) -> list[dict[str, Any]]:
-        """Return the trials to begin with: from the mild to the bold, each lever alone and together with others.
+        """Return the trials to begin with: each lever alone and together with others, from the middle to both ends.
 
-        What is left much as it was is trained at the lower rate: at the higher it would forget what it knows.
+        Where the middle loses nothing, milder ones are overtaken before they cost anything. What is left much as it was
+        is trained at the lower rate: at the higher it would forget what it knows.
         """
         whole, middle = self.sizes[0], self.sizes[len(self.sizes) // 2]
         few, many = min(1, self.blocks), self.blocks // 2
         step, importance = self.width_steps[len(self.width_steps) // 2], self.importances[0]
         widths = {"spread": "even", "importance": importance, "width_step": step}
         begin = [
-            {"input_size": whole, "skipped": 0, **widths, "share": 0.6},
-            {"input_size": middle, "skipped": 0, **widths, "share": 0.7},
-            {"input_size": whole, "skipped": many, **widths, "spread": "clock", "share": 0.7},
             {"input_size": self.sizes[min(1, len(self.sizes) - 1)], "skipped": 0, **widths, "share": 0.4},
+            {"input_size": middle, "skipped": 0, **widths, "share": 0.7},
             {"input_size": whole, "skipped": few, **widths, "spread": "clock", "share": 0.4},
+            {"input_size": whole, "skipped": 0, **widths, "share": 0.6},
             {"input_size": middle, "skipped": few, **widths, "share": 0.25},
+            {"input_size": whole, "skipped": many, **widths, "spread": "clock", "share": 0.7},
         ]
         known = set(self.distributions)
         rated = [{**trial, "rate": min(RATES) if trial["share"] >= MILD else max(RATES)} for trial in begin]

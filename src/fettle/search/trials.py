@@ -134,7 +134,7 @@ class Notebook:
 
     def network(self, trial: Trial) -> Path:
         """Return where the network of a trial lies after its last rung."""
-        return self.place(trial.number) / f"{NETWORK}-{trial.level}"
+        return self.place(trial.number) / f"{NETWORK}-{len(trial.rungs)}"
 
     def load(self, trial: Trial) -> tuple[nn.Module, Architecture]:
         return load_model(self.network(trial))
@@ -160,6 +160,10 @@ class Notebook:
         """Return what was noted under that name, or ``None``."""
         file = self.folder / f"{name}.json"
         return json.loads(file.read_text()) if file.exists() else None
+
+    def forget(self, name: str) -> None:
+        """Remove what was noted under that name."""
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -22,7 +22,7 @@ from fettle.optimize.recovery import Recovery, quantize_within
 from fettle.search.forms import UNFIT, Form
 from fettle.search.subject import Subject
 from fettle.search.track import ROUNDS, Track
-from fettle.search.trials import WHOLE, Notebook
+from fettle.search.trials import WHOLE, Notebook, Trial
 from fettle.spec import QuantizeConfig
 
 log = logging.getLogger("fettle")
@@ -186,6 +186,11 @@ def read_standings(notebook: Notebook) -> dict[str, tuple[Standing, ...]]:
     """Return the forms of the whole network, under :data:`WHOLE`, and of each trial in full, under its number."""
     noted = {WHOLE: notebook.noted(WHOLE)}
     for trial in notebook.trials():
-        if (forms := notebook.noted(f"trial-{trial.number}/standings")) is not None:
+        if (forms := notebook.noted(standings_of(trial))) is not None:
             noted[str(trial.number)] = forms
     return {owner: tuple(Standing.from_json(each) for each in forms) for owner, forms in noted.items()}
+
+
+def standings_of(trial: Trial) -> str:
+    """Return under which name the forms of a trial are noted."""
+    return f"trial-{trial.number}/standings"

@@ -31,11 +31,12 @@ from fettle.search.subject import Subject
 from fettle.search.table import read_table
 from fettle.search.track import Track, race_all
 from fettle.search.trials import WHOLE, Notebook, Trial
+from fettle.search.whole import standings_of
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
 from fettle.tune.claims import Claims
 
-OVERTAKEN = "a faster one is known to be good enough"
+OVERTAKEN = "a faster one is good enough"
 AIMS = 3  # at the latency that a trial is meant to have
 TOO_FAR = 0.75  # of it
 WAIT = 1.0  # seconds, while others work
@@ -115,12 +116,11 @@ class Worker:
         """Do what comes next for a trial; return what the time was spent on."""
         if trial.level == 0:
             return self._first(trial)
-        return self._finish(trial) if trial.level >= FULL else self._further(trial)
+        return self._finish(trial) if self._is_half_done(trial) else self._further(trial)
 
     def _is_half_done(self, trial: Trial) -> bool:
         """Return whether a worker died over it."""
-        unmade = trial.level >= FULL and self.notebook.noted(f"trial-{trial.number}/standings") is None
-        return trial.level == 0 or unmade
+        return trial.level == 0 or (trial.level >= FULL and self.notebook.noted(standings_of(trial)) is None)
 
     def _is_taken(self, trial: Trial) -> bool:
         file = self._claim_of(trial)
@@ -242,6 +242,7 @@ class Worker:
 
     def _further(self, trial: Trial) -> str:
         level, epochs = self.policy.next_level(trial), self.policy.epochs(trial)
+        self.notebook.forget(standings_of(trial))  # of the network before
         trial = self._train(trial, *self.notebook.load(trial), level=level, epochs=epochs)
         if trial.left is not None:
             return self._give_up(trial, trial.left)

@@ -15,7 +15,7 @@ from fettle.search.shapes import Shape
 from fettle.search.space import Space
 from fettle.search.trials import WHOLE, Notebook, Trial
 from fettle.search.variants import FOUND, PLENTY, Variant, variants
-from fettle.search.whole import Standing
+from fettle.search.whole import Standing, standings_of
 from fettle.spec import SearchConfig
 
 INT8, FLOAT = Form("openvino", "int8"), Form("openvino", "float32")
@@ -71,8 +71,8 @@ def test_it_is_of_the_fastest_trial_that_is_good_enough(tmp_path: Path) -> None:
     assert best_trial(notebook, SearchConfig(), 0.9) is None
     standings = {1: [(INT8, 1.0, 0.5), (FLOAT, 4.0, 0.95)], 2: [(INT8, 2.0, 0.91)], 3: [(INT8, 3.0, 0.92)]}
     for number, forms in standings.items():
-        notebook.save(Trial(number, SHAPE))
-        notebook.note(f"trial-{number}/standings", [Standing(*each).to_json() for each in forms])
+        notebook.save(trial := Trial(number, SHAPE))
+        notebook.note(standings_of(trial), [Standing(*each).to_json() for each in forms])
     assert _name(best_trial(notebook, SearchConfig(), 0.9)) == (2, INT8)
     assert _name(best_trial(notebook, SearchConfig(), 0.93)) == (1, FLOAT)
     assert best_trial(notebook, SearchConfig(latency_ms=1.5), 0.9) is None

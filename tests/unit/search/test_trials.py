@@ -23,7 +23,7 @@ def test_a_trial_and_its_network_come_back(tmp_path: Path) -> None:
     (found,) = notebook.trials()
     assert (found.level, found.score, found.seconds_an_epoch) == (3, 0.93, 5.0)
     assert (found.score_at(1), found.score_at(2)) == (0.91, None)
-    assert [path.name for path in notebook.place(3).glob(f"{NETWORK}-*")] == [f"{NETWORK}-3"], "the older one is gone"
+    assert [path.name for path in notebook.place(3).glob(f"{NETWORK}-*")] == [f"{NETWORK}-2"], "the older one is gone"
     loaded, architecture = notebook.load(found)
     assert architecture == ARCHITECTURE
     for name, value in network.state_dict().items():

@@ -10,10 +10,12 @@ from torch import nn
 
 from fettle.search import machine, worker
 from fettle.search.ground import survey
+from fettle.search.policy import FULL
 from fettle.search.shapes import Shape
 from fettle.search.subject import Subject
 from fettle.search.track import Track
 from fettle.search.trials import Notebook, Rung, Trial
+from fettle.search.whole import Standing, read_standings, standings_of
 from fettle.search.worker import Worker
 from fettle.spec import SearchConfig
 from fettle.tune.claims import Claims
@@ -70,3 +72,41 @@ def test_what_is_far_faster_than_it_was_meant_to_be_is_shaped_again(
     working.study.ask()
     assert working._first(trial) == "trials left"
     assert len(asked) == 2, "0.9 of what was expected is near enough"
+
+
+@pytest.mark.parametrize(("epochs", "score", "goes_on"), [(1, 0.0, True), (4, 0.0, False), (1, 1.1, False)])
+def test_a_trial_in_full_that_had_little_time_goes_on_where_nothing_else_does(
+    working: Worker, epochs: int, score: float, goes_on: bool
+) -> None:
+    subject, notebook, policy = working.subject, working.notebook, working.policy
+    notebook.spend("trials", 900.0)
+    trial = Trial(0, SHAPE, rungs=(Rung(1, 1, 0.9, 0.2, 1.0), Rung(FULL, epochs, 0.9, 0.2, float(epochs))))
+    notebook.save(trial, subject.model, subject.architecture)
+    notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, score).to_json()])
+    assert policy.promising([trial]) == (trial if goes_on else None)
+    earlier = replace(trial, number=1, rungs=trial.rungs[:1])
+    assert policy.promising([trial, earlier]) == earlier
+
+
+def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, notebook = working.subject, working.notebook
+    trial = Trial(0, SHAPE, rungs=(Rung(FULL, 1, 0.5, 0.2, 1.0),))
+    notebook.save(trial, subject.model, subject.architecture)
+    notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, 0.5).to_json()])
+    notebook.spend("trials", 900.0)
+    working._advance(trial)
+    (after,) = notebook.trials()
+    assert [rung.level for rung in after.rungs] == [FULL, FULL]
+    assert after.score >= 0.5
+    assert read_standings(notebook)["0"][0].ms != 1.0
+
+
+@pytest.mark.parametrize(("lost", "overtaken"), [(0.0, True), (0.01, False)])
+def test_what_is_slower_than_a_trial_that_lost_nothing_is_not_trained(
+    working: Worker, lost: float, overtaken: bool
+) -> None:
+    ground, notebook = working.ground, working.notebook
+    ms = {str(ground.form): 0.5 * ground.ms}
+    notebook.save(Trial(0, SHAPE, latencies=ms, rungs=(Rung(1, 1, ground.reference - lost, 0.2, 1.0),)))
+    assert working.policy.is_overtaken(0.6 * ground.ms) == overtaken
+    assert not working.policy.is_overtaken(0.4 * ground.ms)
