@@ -80,7 +80,8 @@ def test_a_trial_in_full_that_had_little_time_goes_on_where_nothing_else_does(
 ) -> None:
     subject, notebook, policy = working.subject, working.notebook, working.policy
     notebook.spend("trials", 900.0)
-    trial = Trial(0, SHAPE, rungs=(Rung(1, 1, 0.9, 0.2, 1.0), Rung(FULL, epochs, 0.9, 0.2, float(epochs))))
+    rungs = Rung(1, 1, 0.9, 0.2, 1.0), Rung(FULL, epochs, 0.9, 0.2, float(epochs))
+    trial = Trial(0, SHAPE, latencies={str(working.ground.form): 0.5}, rungs=rungs)
     notebook.save(trial, subject.model, subject.architecture)
     notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, score).to_json()])
     assert policy.promising([trial]) == (trial if goes_on else None)
