@@ -20,7 +20,8 @@ class Choice:
 def choose(found: Found, config: SearchConfig) -> list[Choice]:
     """Return ``config.candidates`` of what was made, the fastest first.
 
-    Those that are good enough come before those that are not, those that none beats before those that one does, and the
+    Those that are good enough come before those that are not; of these, networks in their fastest form before the same
+    in others, which luck on val has chosen as one; of these, those that none beats before those that one does. The
     whole network in its best form is always among them: it is what everything else has to be better than.
     """
     made = [Choice(owner, each) for owner, standings in found.standings.items() for each in standings]
@@ -29,8 +30,11 @@ def choose(found: Found, config: SearchConfig) -> list[Choice]:
         fast = config.latency_ms is None or choice.standing.ms <= config.latency_ms
         return fast and choice.standing.score >= found.ground.floor
 
-    def rank(choice: Choice) -> tuple[bool, bool, float]:
-        return not is_good(choice), _is_beaten(choice, made), choice.standing.ms
+    firsts = {choice.owner: choice for choice in sorted(made, key=lambda each: (is_good(each), -each.standing.ms))}
+
+    def rank(choice: Choice) -> tuple[bool, bool, bool, float]:
+        again = choice != firsts[choice.owner]
+        return not is_good(choice), again, _is_beaten(choice, made), choice.standing.ms
 
     whole = (choice for choice in made if choice.owner == WHOLE)
     safe = min(whole, key=lambda choice: (not is_good(choice), choice.standing.ms))

@@ -14,6 +14,7 @@ from fettle.spec import SearchConfig
 FASTER = 0.95  # of the whole network's latency: what does not come below is not trained
 SLACK = (0.04, 0.02)  # what a score is expected to gain from the first and from the second training to the last
 FULL = 3  # trainings of a trial that was trained in full
+SPARE = 2  # trials that lost nothing are made as they are, without a training in full
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
 MISJUDGED = 1.2  # by so much may the table be wrong
@@ -70,6 +71,18 @@ class Policy:
         # Val has few images: beside the fastest, one that is slower and better is worth having.
         return min(able, key=lambda trial: SAFE * self.expected_drop(trial) + math.log(trial.measured_ms), default=None)
 
+    def spare(self, free: Sequence[Trial]) -> Trial | None:
+        """Return one of ``free`` that should be made as it is.
+
+        Val has few images, and luck with them chooses what is trained in full: beside it, the front should have what
+        lost nothing in its first training.
+        """
+        made = read_standings(self.notebook)
+        briefly = sum(trial.level < FULL and str(trial.number) in made for trial in self.notebook.trials())
+        if self.used < EXPLORE or briefly >= SPARE or self.left < self.ground.finish:
+            return None
+        return next(iter(self._spares(free)), None)
+
     def may_begin(self, trials: Sequence[Trial], epoch_seconds: float) -> bool:
         """Return whether there is time for a new trial; late ones need time to be trained in full as well."""
         if self._are_enough(trials):
@@ -88,7 +101,8 @@ class Policy:
         if level < FULL:
             return budget.epochs[level - 1]
         overhead, epoch = self.ground.finish, trial.seconds_an_epoch
-        return budget.last(self.left, epoch=epoch, overhead=overhead, done=len(self._full))
+        spare = sum(each != trial for each in self._spares(self.notebook.trials())[:SPARE])
+        return budget.last(self.left - spare * overhead, epoch=epoch, overhead=overhead, done=len(self._full))
 
     def expected_drop(self, trial: Trial) -> float:
         """Return the drop that a full training would end with, by what it brought to others."""
@@ -148,6 +162,15 @@ class Policy:
         """Return what orders two lots of forms of the same network: good enough and fast; else accurate."""
         good = [each.ms for each in standings if each.score >= self.ground.floor]
         return bool(good), -min(good) if good else max(each.score for each in standings)
+
+    def _spares(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return those that lost nothing, and are trained no further, the fastest first."""
+        made, reference = read_standings(self.notebook), self.ground.reference
+        known = [trial for trial in trials if trial.left is None and str(trial.number) not in made]
+        return sorted(
+            (trial for trial in known if 0 < trial.level < FULL and trial.score >= reference),
+            key=lambda trial: trial.measured_ms,
+        )
 
     def _is_unfinished(self, trial: Trial) -> bool:
         """Return whether there was less time for its last training than was planned, and it is not good enough."""

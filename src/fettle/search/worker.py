@@ -5,6 +5,7 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,7 @@ OVERTAKEN = "a faster one is good enough"
 AIMS = 3  # at the latency that a trial is meant to have
 TOO_FAR = 0.75  # of it
 WAIT = 1.0  # seconds, while others work
+Task = tuple[Trial, Callable[[Trial], str]]  # what is done, and returns on what the time was spent
 log = logging.getLogger("fettle")
 
 
@@ -86,10 +88,10 @@ class Worker:
         """Take what is worth most, until nothing fits into the time."""
         while True:
             with self.claims.exclusive():
-                trial, waits = self._claim()
-            if trial is not None:
-                started = time.monotonic()
-                on = self._advance(trial)
+                task, waits = self._claim()
+            if task is not None:
+                (trial, step), started = task, time.monotonic()
+                on = step(trial)
                 self._claim_of(trial).unlink(missing_ok=True)
                 self.notebook.spend(on, time.monotonic() - started)
             elif waits:
@@ -97,26 +99,29 @@ class Worker:
             else:
                 return
 
-    def _claim(self) -> tuple[Trial | None, bool]:
-        """Return the trial to go on with, claimed, and whether others are still at work where there is none."""
+    def _claim(self) -> tuple[Task | None, bool]:
+        """Return what to go on with, claimed, and whether others are still at work where there is nothing."""
         trials = self.notebook.trials()
-        free = [trial for trial in trials if not self._is_taken(trial) and trial.left is None]
-        trial = next((trial for trial in free if self._is_half_done(trial)), None) or self.policy.promising(free)
-        if trial is None and self.policy.may_begin(trials, self.subject.epoch_seconds):
-            trial = self._begin()
-        if trial is None:
+        task = self._choose(trials)
+        if task is None:
             return None, any(self._is_taken(trial) for trial in trials)
-        self._claim_of(trial).write_text(self.claims.name)
-        return trial, True
+        self._claim_of(task[0]).write_text(self.claims.name)
+        return task, True
+
+    def _choose(self, trials: Sequence[Trial]) -> Task | None:
+        free = [trial for trial in trials if not self._is_taken(trial) and trial.left is None]
+        if trial := next((trial for trial in free if self._is_half_done(trial)), None):
+            return trial, self._first if trial.level == 0 else self._finish
+        if trial := self.policy.promising(free):
+            return trial, self._further
+        if trial := self.policy.spare(free):
+            return trial, self._finish
+        if self.policy.may_begin(trials, self.subject.epoch_seconds):
+            return self._begin(), self._first
+        return None
 
     def _claim_of(self, trial: Trial) -> Path:
         return self.notebook.place(trial.number) / "worker"
-
-    def _advance(self, trial: Trial) -> str:
-        """Do what comes next for a trial; return what the time was spent on."""
-        if trial.level == 0:
-            return self._first(trial)
-        return self._finish(trial) if self._is_half_done(trial) else self._further(trial)
 
     def _is_half_done(self, trial: Trial) -> bool:
         """Return whether a worker died over it."""

@@ -37,6 +37,16 @@ def test_the_fastest_that_are_good_enough_come_first_and_the_whole_network_is_th
     assert owners(search, max_drop=0.06)[0] == ("1", "int8-openvino")
 
 
+def test_another_network_comes_before_another_form_of_the_same() -> None:
+    twice = [(INT8, 1.0, 0.95), (FLOAT, 2.0, 0.96)]
+    assert owners(found(t1=twice, t2=[(INT8, 3.0, 0.945)])) == [
+        ("1", "int8-openvino"),
+        ("2", "int8-openvino"),
+        (WHOLE, "int8-openvino"),
+    ]
+    assert owners(found(t1=twice, t2=[(INT8, 3.0, 0.9)]))[:2] == [("1", "int8-openvino"), ("1", "float32-openvino")]
+
+
 def test_what_is_not_good_enough_only_fills_up() -> None:
     search = found(t1=[(INT8, 1.0, 0.90)], t2=[(INT8, 2.0, 0.945)])
     assert owners(search) == [("2", "int8-openvino"), (WHOLE, "int8-openvino"), (WHOLE, "float32-openvino")]

@@ -95,7 +95,7 @@ def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: 
     notebook.save(trial, subject.model, subject.architecture)
     notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, 0.5).to_json()])
     notebook.spend("trials", 900.0)
-    working._advance(trial)
+    working._further(trial)
     (after,) = notebook.trials()
     assert [rung.level for rung in after.rungs] == [FULL, FULL]
     assert after.score >= 0.5
@@ -111,3 +111,24 @@ def test_what_is_slower_than_a_trial_that_lost_nothing_is_not_trained(
     notebook.save(Trial(0, SHAPE, latencies=ms, rungs=(Rung(1, 1, ground.reference - lost, 0.2, 1.0),)))
     assert working.policy.is_overtaken(0.6 * ground.ms) == overtaken
     assert not working.policy.is_overtaken(0.4 * ground.ms)
+
+
+def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_as_they_are(working: Worker) -> None:
+    subject, ground, notebook = working.subject, working.ground, working.notebook
+
+    def trial(number: int, ms: float, score: float) -> Trial:
+        made = Trial(number, SHAPE, latencies={str(ground.form): ms}, rungs=(Rung(1, 1, score, 0.2, 1e6),))
+        notebook.save(made, subject.model, subject.architecture)
+        return made
+
+    sure, lost = ground.reference, ground.reference - 0.01
+    trials = [trial(0, 1.0, sure), trial(1, 0.5, sure), trial(2, 0.2, lost), trial(3, 2.0, sure)]
+    assert working.policy.spare(trials) is None, "while there is time to look for others"
+    notebook.spend("trials", 900.0)
+    made = []
+    while task := working._choose(notebook.trials()):
+        assert task[1] == working._finish, "an epoch of any takes too long"
+        task[1](task[0])
+        made.append(task[0].number)
+    assert made == [1, 0]
+    assert {"0", "1"} < set(read_standings(notebook))
