@@ -70,7 +70,7 @@ class Space:
         few, many = min(1, self.blocks), self.blocks // 2
         step, importance = self.width_steps[len(self.width_steps) // 2], self.importances[0]
         widths = {"spread": "even", "importance": importance, "width_step": step}
-        begin = [
+        begin: list[dict[str, Any]] = [
             {"input_size": self.sizes[min(1, len(self.sizes) - 1)], "skipped": 0, **widths, "share": 0.4},
             {"input_size": middle, "skipped": 0, **widths, "share": 0.7},
             {"input_size": whole, "skipped": few, **widths, "spread": "clock", "share": 0.4},
