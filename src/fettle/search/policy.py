@@ -65,6 +65,8 @@ class Policy:
             reach = [trial for trial in able if trial.measured_ms <= self.config.latency_ms]
             return min(reach or able, key=self.expected_drop, default=None)
         best = self.best_ms()
+        if best < FASTER * self.ground.ms:  # beside what is good, nothing hopeless is worth a training
+            able = [trial for trial in able if self.expected_drop(trial) <= self.max_drop + SLACK[0]]
         within = [trial for trial in able if trial.measured_ms < best and self.expected_drop(trial) <= self.max_drop]
         if within and (used < PROMOTE or len(self._full) % 2 == 0):
             return min(within, key=lambda trial: trial.measured_ms)

@@ -36,6 +36,13 @@ def working(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     claims.close()
 
 
+def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
+    """Return a trial that is in the notebook, with the whole network as what came of it."""
+    trial = Trial(number, SHAPE, latencies={str(working.ground.form): ms}, rungs=rungs)
+    working.notebook.save(trial, working.subject.model, working.subject.architecture)
+    return trial
+
+
 @pytest.mark.parametrize(("score", "better"), [(0.8, False), (0.95, True)])
 def test_a_training_that_makes_it_worse_is_taken_back(
     working: Worker, score: float, better: bool, monkeypatch: pytest.MonkeyPatch
@@ -47,8 +54,7 @@ def test_a_training_that_makes_it_worse_is_taken_back(
 
     monkeypatch.setattr(Subject, "fit", fit)
     subject, notebook = working.subject, working.notebook
-    before = Trial(0, SHAPE, rungs=(Rung(1, 2, 0.9, 0.2, 4.0),))
-    notebook.save(before, subject.model, subject.architecture)
+    before = noted(working, 0, 1.0, Rung(1, 2, 0.9, 0.2, 4.0))
     after = working._train(before, *notebook.load(before), level=2, epochs=4)
     assert notebook.trials() == [after]
     assert (after.level, after.score, after.rungs[-1].loss) == ((2, 0.95, 0.5) if better else (2, 0.9, 0.2))
@@ -78,21 +84,19 @@ def test_what_is_far_faster_than_it_was_meant_to_be_is_shaped_again(
 def test_a_trial_in_full_that_had_little_time_goes_on_where_nothing_else_does(
     working: Worker, epochs: int, score: float, goes_on: bool
 ) -> None:
-    subject, notebook, policy = working.subject, working.notebook, working.policy
+    ground, notebook, policy = working.ground, working.notebook, working.policy
     notebook.spend("trials", 900.0)
-    rungs = Rung(1, 1, 0.9, 0.2, 1.0), Rung(FULL, epochs, 0.9, 0.2, float(epochs))
-    trial = Trial(0, SHAPE, latencies={str(working.ground.form): 0.5}, rungs=rungs)
-    notebook.save(trial, subject.model, subject.architecture)
-    notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, score).to_json()])
+    rungs = Rung(1, 1, ground.reference, 0.2, 1.0), Rung(FULL, epochs, ground.reference, 0.2, float(epochs))
+    trial = noted(working, 0, 0.5 * ground.ms, *rungs)
+    notebook.note(standings_of(trial), [Standing(ground.form, 0.5 * ground.ms, score).to_json()])
     assert policy.promising([trial]) == (trial if goes_on else None)
     earlier = replace(trial, number=1, rungs=trial.rungs[:1])
     assert policy.promising([trial, earlier]) == earlier
 
 
 def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    subject, notebook = working.subject, working.notebook
-    trial = Trial(0, SHAPE, rungs=(Rung(FULL, 1, 0.5, 0.2, 1.0),))
-    notebook.save(trial, subject.model, subject.architecture)
+    notebook = working.notebook
+    trial = noted(working, 0, 1.0, Rung(FULL, 1, 0.5, 0.2, 1.0))
     notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, 0.5).to_json()])
     notebook.spend("trials", 900.0)
     working._further(trial)
@@ -106,20 +110,17 @@ def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: 
 def test_what_is_slower_than_a_trial_that_lost_nothing_is_not_trained(
     working: Worker, lost: float, overtaken: bool
 ) -> None:
-    ground, notebook = working.ground, working.notebook
-    ms = {str(ground.form): 0.5 * ground.ms}
-    notebook.save(Trial(0, SHAPE, latencies=ms, rungs=(Rung(1, 1, ground.reference - lost, 0.2, 1.0),)))
+    ground = working.ground
+    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.reference - lost, 0.2, 1.0))
     assert working.policy.is_overtaken(0.6 * ground.ms) == overtaken
     assert not working.policy.is_overtaken(0.4 * ground.ms)
 
 
 def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_as_they_are(working: Worker) -> None:
-    subject, ground, notebook = working.subject, working.ground, working.notebook
+    ground, notebook = working.ground, working.notebook
 
     def trial(number: int, ms: float, score: float) -> Trial:
-        made = Trial(number, SHAPE, latencies={str(ground.form): ms}, rungs=(Rung(1, 1, score, 0.2, 1e6),))
-        notebook.save(made, subject.model, subject.architecture)
-        return made
+        return noted(working, number, ms, Rung(1, 1, score, 0.2, 1e6))
 
     sure, lost = ground.reference, ground.reference - 0.01
     trials = [trial(0, 1.0, sure), trial(1, 0.5, sure), trial(2, 0.2, lost), trial(3, 2.0, sure)]
@@ -132,3 +133,15 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
         made.append(task[0].number)
     assert made == [1, 0]
     assert {"0", "1"} < set(read_standings(notebook))
+
+
+def test_beside_what_is_good_nothing_hopeless_is_trained(working: Worker) -> None:
+    ground, notebook, policy = working.ground, working.notebook, working.policy
+    notebook.spend("trials", 900.0)
+    hopeless = noted(working, 0, 0.1 * ground.ms, Rung(1, 1, ground.reference - 0.4, 0.2, 1.0))
+    assert policy.promising([hopeless]) == hopeless, "where there is nothing else"
+    good = noted(working, 1, 0.5 * ground.ms, Rung(FULL, 4, ground.reference, 0.2, 4.0))
+    notebook.note(standings_of(good), [Standing(ground.form, 0.5 * ground.ms, ground.reference).to_json()])
+    assert policy.promising([hopeless, good]) is None
+    near = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, ground.reference - 0.03, 0.2, 1.0))
+    assert policy.promising([hopeless, good, near]) == near
