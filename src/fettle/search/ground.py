@@ -45,6 +45,7 @@ class Ground:
         forms: That trials are made for: the fastest that is good enough, whose table widths go by, and that of another
             runtime, which may be faster for small networks.
         reference: The score that drops are counted from.
+        loss: Of the network that is searched, on val.
         floor: The least score that is good enough.
         fixed: Layers whose widths stay: that give the answer, or whose channels cannot go alone.
         blocks: That may be skipped -> how much the output changes then; those that are missed least first.
@@ -59,6 +60,7 @@ class Ground:
     whole: tuple[Standing, ...]
     forms: tuple[Form, ...]
     reference: float
+    loss: float
     floor: float
     fixed: tuple[str, ...]
     blocks: dict[str, float]
@@ -128,7 +130,21 @@ def survey(
     )
     fixed = known.get("fixed", lambda: list(shaper.fixed()) if space.widths else [])
     cost = measure(model, shaper.example)
-    return Ground(whole, forms, reference, floor, tuple(fixed), blocks, budget, space, shaper, table, overhead, cost)
+    return Ground(
+        whole,
+        forms,
+        reference,
+        subject.val_loss,
+        floor,
+        tuple(fixed),
+        blocks,
+        budget,
+        space,
+        shaper,
+        table,
+        overhead,
+        cost,
+    )
 
 
 class _Known:

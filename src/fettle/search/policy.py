@@ -17,6 +17,7 @@ FULL = 3  # trainings of a trial that was trained in full
 SPARE = 2  # trials that lost nothing are made as they are, without a training in full
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
+LOSS = 1.1  # times the whole network's, of one that lost nothing
 MISJUDGED = 1.2  # by so much may the table be wrong
 ROUNDING = 2.0  # times as long as a plain one takes an epoch with rounding at most
 
@@ -134,11 +135,14 @@ class Policy:
 
         One that has lost nothing when it is first trained will be, though it was not made in its forms yet.
         """
-        sure = [
-            each.measured_ms for each in self.notebook.trials() if each.rungs and each.score >= self.ground.reference
-        ]
+        sure = [each.measured_ms for each in self.notebook.trials() if self.lost_nothing(each)]
         best = min([self.best_ms(), *sure])
         return self.config.latency_ms is None and best < self.ground.ms and ms >= best
+
+    def lost_nothing(self, trial: Trial) -> bool:
+        """Return whether a trial is as good as the whole network: by its score, and by its loss, in which all images of
+        val have a say, and not only those that are right by a hair."""
+        return bool(trial.rungs) and trial.score >= self.ground.reference and trial.loss <= LOSS * self.ground.loss
 
     def cost(self, trial: Trial) -> float:
         """Return what the sampler minimizes: it looks for trials at the limit of what may become good enough.
@@ -167,10 +171,10 @@ class Policy:
 
     def _spares(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return those that lost nothing, and are trained no further, the fastest first."""
-        made, reference = read_standings(self.notebook), self.ground.reference
+        made = read_standings(self.notebook)
         known = [trial for trial in trials if trial.left is None and str(trial.number) not in made]
         return sorted(
-            (trial for trial in known if 0 < trial.level < FULL and trial.score >= reference),
+            (trial for trial in known if trial.level < FULL and self.lost_nothing(trial)),
             key=lambda trial: trial.measured_ms,
         )
 

@@ -1,5 +1,6 @@
 """What is searched: a trained network, its data, and how it is trained again."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Subject:
             task knows no such loss.
         distil: How much the smaller ones learn from it, where their task can be taught; ``None`` for the labels alone.
         teacher: Who gives its answers; by default the model itself.
+        val_loss: Its loss on val; infinite where its card does not tell.
     """
 
     model: nn.Module
@@ -54,6 +56,7 @@ class Subject:
     batches: Callable[[], Batches] | None
     distil: DistilConfig | None = DISTIL
     teacher: nn.Module | None = None
+    val_loss: float = math.inf
 
     @property
     def val(self) -> Subset:

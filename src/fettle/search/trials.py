@@ -1,6 +1,7 @@
 """What a search knows, in a folder that outlives any worker: trials, their networks, the time that was spent."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -64,6 +65,11 @@ class Trial:
     def score(self) -> float:
         """On val, as it was last trained."""
         return self.rungs[-1].score if self.rungs else 0.0
+
+    @property
+    def loss(self) -> float:
+        """On val, as it was last trained."""
+        return self.rungs[-1].loss if self.rungs else math.inf
 
     @property
     def level(self) -> int:

@@ -227,10 +227,10 @@ class Worker:
             )
         except DivergedError as error:
             return replace(trial, left=str(error))
-        if rung.score < trial.score:  # as few images as val has, never worse than before
+        if rung.score < trial.score and rung.loss > trial.loss:  # a score alone may be a matter of one image
             log.info("trial %d: %s after the training: it is taken back", trial.number, words.percent(rung.score))
             fitted, _ = self.notebook.load(trial)
-            rung = replace(rung, score=trial.score, loss=trial.rungs[-1].loss)
+            rung = replace(rung, score=trial.score, loss=trial.loss)
         trial = trial.trained(rung)
         self.notebook.save(trial, fitted, architecture)
         shutil.rmtree(work, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Step ``search``: a trained model in, the fastest forms of it that keep its accuracy out."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -95,6 +96,7 @@ def open_subject(model: Path, dataset: Path, train: TrainConfig) -> Subject:
         train=train.model_copy(update={"precision": arithmetic(summary, train, passport())}),
         epoch_seconds=summary.get("train_seconds", 0.0) / max(summary.get("epochs", 1), 1) or EPOCH,
         batches=partial(batches, data, architecture) if batches else None,
+        val_loss=summary.get("best", {}).get("val_loss", math.inf),
     )
 
 

@@ -43,21 +43,21 @@ def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
     return trial
 
 
-@pytest.mark.parametrize(("score", "better"), [(0.8, False), (0.95, True)])
+@pytest.mark.parametrize(("score", "loss", "better"), [(0.8, 0.5, False), (0.95, 0.5, True), (0.89, 0.1, True)])
 def test_a_training_that_makes_it_worse_is_taken_back(
-    working: Worker, score: float, better: bool, monkeypatch: pytest.MonkeyPatch
+    working: Worker, score: float, loss: float, better: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fit(self: Subject, model: nn.Module, *_: object, level: int, epochs: int, **__: object) -> tuple:
         with torch.no_grad():
             model.fc.bias.fill_(7.0)
-        return model, Rung(level, epochs, score, 0.5, 3.0)
+        return model, Rung(level, epochs, score, loss, 3.0)
 
     monkeypatch.setattr(Subject, "fit", fit)
     subject, notebook = working.subject, working.notebook
     before = noted(working, 0, 1.0, Rung(1, 2, 0.9, 0.2, 4.0))
     after = working._train(before, *notebook.load(before), level=2, epochs=4)
     assert notebook.trials() == [after]
-    assert (after.level, after.score, after.rungs[-1].loss) == ((2, 0.95, 0.5) if better else (2, 0.9, 0.2))
+    assert (after.level, after.score, after.rungs[-1].loss) == ((2, score, loss) if better else (2, 0.9, 0.2))
     assert (after.rungs[-1].epochs, after.rungs[-1].seconds) == (4, 3.0), "that was spent all the same"
     bias = notebook.load(after)[0].fc.bias
     torch.testing.assert_close(bias, torch.full_like(bias, 7.0) if better else subject.model.fc.bias)
@@ -106,12 +106,12 @@ def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: 
     assert read_standings(notebook)["0"][0].ms != 1.0
 
 
-@pytest.mark.parametrize(("lost", "overtaken"), [(0.0, True), (0.01, False)])
+@pytest.mark.parametrize(("lost", "times", "overtaken"), [(0.0, 1.0, True), (0.01, 1.0, False), (0.0, 1.3, False)])
 def test_what_is_slower_than_a_trial_that_lost_nothing_is_not_trained(
-    working: Worker, lost: float, overtaken: bool
+    working: Worker, lost: float, times: float, overtaken: bool
 ) -> None:
     ground = working.ground
-    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.reference - lost, 0.2, 1.0))
+    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.reference - lost, times * ground.loss, 1.0))
     assert working.policy.is_overtaken(0.6 * ground.ms) == overtaken
     assert not working.policy.is_overtaken(0.4 * ground.ms)
 
@@ -120,7 +120,7 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
     ground, notebook = working.ground, working.notebook
 
     def trial(number: int, ms: float, score: float) -> Trial:
-        return noted(working, number, ms, Rung(1, 1, score, 0.2, 1e6))
+        return noted(working, number, ms, Rung(1, 1, score, ground.loss, 1e6))
 
     sure, lost = ground.reference, ground.reference - 0.01
     trials = [trial(0, 1.0, sure), trial(1, 0.5, sure), trial(2, 0.2, lost), trial(3, 2.0, sure)]
