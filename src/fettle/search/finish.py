@@ -24,7 +24,7 @@ log = logging.getLogger("fettle")
 
 @dataclass(frozen=True)
 class Finish:
-    """Makes the files of networks that were trained in full, scores them on val and times them.
+    """Makes the files of networks that are trained no further, scores them on val and times them.
 
     Attributes:
         subject: What is searched.
@@ -76,10 +76,10 @@ class Finish:
         self, trial: Trial, model: nn.Module, architecture: Architecture, before: Sequence[Standing]
     ) -> Sequence[Standing]:
         """Train on with rounding, and return the standings of what is better: that, or what there was ``before``."""
-        exports, work = self.notebook.exports(str(trial.number)), self.notebook.place(trial.number) / f"fit-{FULL + 1}"
+        level, exports = FULL + 1, self.notebook.exports(str(trial.number))
+        work = self.notebook.place(trial.number) / f"fit-{level}"
         fresh, epochs = exports.with_name("rounded"), self.ground.budget.epochs[0]
         try:
-            level = FULL + 1
             learnt, rung = self.subject.fit(
                 model, architecture, level=level, epochs=epochs, lr=trial.lr(level), folder=work, qat=True
             )

@@ -33,7 +33,7 @@ class Found:
     Attributes:
         ground: What it started from.
         trials: All, in their order.
-        standings: Number of a trial that was trained in full -> its forms; :data:`WHOLE` -> those of the whole network.
+        standings: Number of a trial that was made -> its forms; :data:`WHOLE` -> those of the whole network.
         spent: Seconds, by what they were spent on.
         notebook: Where exports and networks lie.
         ablation: What each lever brought, where it was asked for and a trial is good enough.

@@ -183,7 +183,7 @@ def _settle(export: Export, place: Path) -> None:
 
 
 def read_standings(notebook: Notebook) -> dict[str, tuple[Standing, ...]]:
-    """Return the forms of the whole network, under :data:`WHOLE`, and of each trial in full, under its number."""
+    """Return the forms of the whole network, under :data:`WHOLE`, and of each trial that was made, under its number."""
     noted = {WHOLE: notebook.noted(WHOLE)}
     for trial in notebook.trials():
         if (forms := notebook.noted(standings_of(trial))) is not None:

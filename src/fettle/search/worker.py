@@ -232,6 +232,7 @@ class Worker:
             fitted, _ = self.notebook.load(trial)
             rung = replace(rung, score=trial.score, loss=trial.loss)
         trial = trial.trained(rung)
+        self.notebook.forget(standings_of(trial))  # of the network before
         self.notebook.save(trial, fitted, architecture)
         shutil.rmtree(work, ignore_errors=True)
         log.info(
@@ -247,7 +248,6 @@ class Worker:
 
     def _further(self, trial: Trial) -> str:
         level, epochs = self.policy.next_level(trial), self.policy.epochs(trial)
-        self.notebook.forget(standings_of(trial))  # of the network before
         trial = self._train(trial, *self.notebook.load(trial), level=level, epochs=epochs)
         if trial.left is not None:
             return self._give_up(trial, trial.left)

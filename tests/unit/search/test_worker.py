@@ -18,6 +18,7 @@ from fettle.search.trials import Notebook, Rung, Trial
 from fettle.search.whole import Standing, read_standings, standings_of
 from fettle.search.worker import Worker
 from fettle.spec import SearchConfig
+from fettle.train.result import DivergedError
 from fettle.tune.claims import Claims
 
 CONFIG = SearchConfig(minutes=20, max_drop=0.02, precisions=["int8"], width_steps=[8], levers=["width"])
@@ -104,6 +105,18 @@ def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: 
     assert [rung.level for rung in after.rungs] == [FULL, FULL]
     assert after.score >= 0.5
     assert read_standings(notebook)["0"][0].ms != 1.0
+
+
+def test_forms_outlive_a_training_that_fails(working: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr(Subject, "fit", diverge)
+    trial = noted(working, 0, 1.0, Rung(1, 1, 0.9, 0.2, 1.0))
+    working.notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, 0.9).to_json()])
+    assert working._further(trial) == "trials left"
+    assert working.notebook.trials()[0].left == "the loss is nan"
+    assert read_standings(working.notebook)["0"] == (Standing(working.ground.form, 1.0, 0.9),)
 
 
 @pytest.mark.parametrize(("lost", "times", "overtaken"), [(0.0, 1.0, True), (0.01, 1.0, False), (0.0, 1.3, False)])
