@@ -25,6 +25,7 @@ from fettle.optimize.quantization import quantize
 from fettle.search.budget import ABLATION
 from fettle.search.forms import UNFIT, Form
 from fettle.search.ground import Ground
+from fettle.search.judge import Judge
 from fettle.search.subject import Subject
 from fettle.search.table import Table, read_table
 from fettle.search.track import Track, race
@@ -95,7 +96,7 @@ def ablate(subject: Subject, config: SearchConfig, ground: Ground, notebook: Not
         notebook: What it found, and where rows are noted.
         track: Where networks are timed.
     """
-    best = best_trial(notebook, config, ground.floor)
+    best = best_trial(notebook, config, ground.judge)
     if best is None:
         log.info("ablation: left out, no trial is good enough")
         return None
@@ -105,14 +106,14 @@ def ablate(subject: Subject, config: SearchConfig, ground: Ground, notebook: Not
     return Ablation(trial.number, standing.form, ablator.epochs, tuple(map(ablator.row, wanted)))
 
 
-def best_trial(notebook: Notebook, config: SearchConfig, floor: float) -> tuple[Trial, Standing] | None:
+def best_trial(notebook: Notebook, config: SearchConfig, judge: Judge) -> tuple[Trial, Standing] | None:
     """Return the fastest trial that is good enough, in its fastest form."""
     trials = {str(trial.number): trial for trial in notebook.trials()}
     good = [
         (trials[owner], standing)
         for owner, standings in read_standings(notebook).items()
         for standing in standings
-        if owner != WHOLE and standing.score >= floor and standing.ms <= (config.latency_ms or standing.ms)
+        if owner != WHOLE and judge.is_good(standing) and standing.ms <= (config.latency_ms or standing.ms)
     ]
     return min(good, key=lambda pair: pair[1].ms, default=None)
 

@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -17,6 +17,7 @@ from fettle.search.subject import Subject
 from fettle.search.track import Track
 from fettle.search.trials import Notebook, Trial
 from fettle.search.whole import Standing, stand, standings_of
+from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
 
 log = logging.getLogger("fettle")
@@ -28,16 +29,16 @@ class Finish:
 
     Attributes:
         subject: What is searched.
+        config: What is looked for.
         ground: What the search started from.
         notebook: Where files and figures are kept.
-        policy: Decides whether INT8 is worth another training.
         track: Where forms are timed.
     """
 
     subject: Subject
+    config: SearchConfig
     ground: Ground
     notebook: Notebook
-    policy: Policy
     track: Track
 
     def __call__(self, trial: Trial) -> None:
@@ -47,33 +48,36 @@ class Finish:
             OptimizeError: If it can be brought to none of the forms.
         """
         model, architecture = self.notebook.load(trial)
-        standings: Sequence[Standing] = self._stand(model, architecture, self.notebook.exports(str(trial.number)))
-        if self.policy.wants_rounding(trial, standings):
-            standings = self._round(trial, model, architecture, standings)
+        drop, exports = self.ground.judge.of(trial), self.notebook.exports(str(trial.number))
+        standings: Sequence[Standing] = self._stand(model, architecture, drop, exports)
+        policy = Policy(self.config, self.ground, self.notebook)
+        if policy.wants_rounding(trial, standings):
+            standings = self._round(trial, model, architecture, standings, policy)
         self.notebook.note(standings_of(trial), [standing.to_json() for standing in standings])
         for standing in standings:
             log.info(
-                "trial %d in full: %s %.2f ms, %s (%+.1f points)",
+                "trial %d made: %s %.2f ms, %s (%+.1f points)",
                 trial.number,
                 standing.form,
                 standing.ms,
                 words.percent(standing.score),
-                100 * (standing.score - self.ground.reference),
+                100 * (standing.score - self.ground.judge.reference),
             )
 
-    def _stand(self, model: nn.Module, architecture: Architecture, folder: Path) -> list[Standing]:
-        return stand(
+    def _stand(self, model: nn.Module, architecture: Architecture, drop: float, folder: Path) -> list[Standing]:
+        standings = stand(
             self.track,
             self.track.export(model, architecture),
             self.ground.forms,
             subject=self.subject,
             folder=folder,
-            max_drop=self.policy.max_drop,
-            reference=self.ground.reference,
+            max_drop=self.ground.judge.max_drop,
+            reference=self.ground.judge.reference,
         )
+        return [replace(standing, drop=drop) for standing in standings]
 
     def _round(
-        self, trial: Trial, model: nn.Module, architecture: Architecture, before: Sequence[Standing]
+        self, trial: Trial, model: nn.Module, architecture: Architecture, before: Sequence[Standing], policy: Policy
     ) -> Sequence[Standing]:
         """Train on with rounding, and return the standings of what is better: that, or what there was ``before``."""
         level, exports = FULL + 1, self.notebook.exports(str(trial.number))
@@ -83,14 +87,14 @@ class Finish:
             learnt, rung = self.subject.fit(
                 model, architecture, level=level, epochs=epochs, lr=trial.lr(level), folder=work, qat=True
             )
-            after = self._stand(learnt, architecture, fresh)
+            after = self._stand(learnt, architecture, self.ground.judge.drop(rung.score, rung.loss), fresh)
         except (DivergedError, OptimizeError) as error:
             log.info("trial %d: training with rounding: %s", trial.number, error)
             shutil.rmtree(fresh, ignore_errors=True)
             return before
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        if self.policy.worth(after) <= self.policy.worth(before):
+        if policy.worth(after) <= policy.worth(before):
             shutil.rmtree(fresh)
             return before
         log.info("trial %d: better after %d epochs with rounding", trial.number, epochs)

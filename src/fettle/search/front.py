@@ -28,7 +28,7 @@ def choose(found: Found, config: SearchConfig) -> list[Choice]:
 
     def is_good(choice: Choice) -> bool:
         fast = config.latency_ms is None or choice.standing.ms <= config.latency_ms
-        return fast and choice.standing.score >= found.ground.floor
+        return fast and found.ground.judge.is_good(choice.standing)
 
     firsts = {choice.owner: choice for choice in sorted(made, key=lambda each: (is_good(each), -each.standing.ms))}
 

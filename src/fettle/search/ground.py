@@ -18,6 +18,7 @@ from fettle.runtimes.profile import PROFILERS
 from fettle.search.blocks import rank_blocks
 from fettle.search.budget import Budget, plan_budget
 from fettle.search.forms import Form, possible_forms
+from fettle.search.judge import Judge
 from fettle.search.machine import know_machine
 from fettle.search.shapes import Shaper
 from fettle.search.space import Space, input_sizes
@@ -31,7 +32,7 @@ from fettle.spec import SearchConfig
 FORMS = 2  # that trials are timed and made in
 NEAR = 0.02  # below the floor: what a form may cost the whole network, and not a trial that is trained again
 BLOCKS = 0.5  # share of the blocks that may be skipped
-LAYOUT = 3  # of what is noted: a search of another version is another one
+LAYOUT = 4  # of what is noted: a search of another version is another one
 T = TypeVar("T")
 log = logging.getLogger("fettle")
 
@@ -44,9 +45,7 @@ class Ground:
         whole: The network in its forms, the fastest first.
         forms: That trials are made for: the fastest that is good enough, whose table widths go by, and that of another
             runtime, which may be faster for small networks.
-        reference: The score that drops are counted from.
-        loss: Of the network that is searched, on val.
-        floor: The least score that is good enough.
+        judge: Says what is good enough.
         fixed: Layers whose widths stay: that give the answer, or whose channels cannot go alone.
         blocks: That may be skipped -> how much the output changes then; those that are missed least first.
         budget: Of time.
@@ -59,9 +58,7 @@ class Ground:
 
     whole: tuple[Standing, ...]
     forms: tuple[Form, ...]
-    reference: float
-    loss: float
-    floor: float
+    judge: Judge
     fixed: tuple[str, ...]
     blocks: dict[str, float]
     budget: Budget
@@ -102,9 +99,13 @@ def survey(
     stood = known.get(WHOLE, lambda: _stand(subject, config, possible, notebook.exports(WHOLE), track))
     whole = tuple(map(Standing.from_json, stood))
     overhead = notebook.spent().get(WHOLE, 0.0) / len(whole)
-    reference = reference_score({standing.form: standing.score for standing in whole})
-    floor = reference - (config.max_drop or 0.0)
-    forms = best_forms(whole, floor)
+    judge = Judge(
+        reference=reference_score({standing.form: standing.score for standing in whole}),
+        loss=subject.val_loss,
+        max_drop=config.max_drop or 0.0,
+        proper=architecture.task == "classify",
+    )
+    forms = best_forms(whole, judge.floor)
     form = forms[0]
     depth = "depth" in config.levers
     keep = output_layers(model, subject.normalized[:1])
@@ -129,22 +130,10 @@ def survey(
         budget.epochs[-1],
     )
     fixed = known.get("fixed", lambda: list(shaper.fixed()) if space.widths else [])
-    cost = measure(model, shaper.example)
     return Ground(
-        whole,
-        forms,
-        reference,
-        subject.val_loss,
-        floor,
-        tuple(fixed),
-        blocks,
-        budget,
-        space,
-        shaper,
-        table,
-        overhead,
-        cost,
-    )
+        whole=whole, forms=forms, judge=judge, fixed=tuple(fixed), blocks=blocks, budget=budget, space=space,
+        shaper=shaper, table=table, overhead=overhead, cost=measure(model, shaper.example),
+    )  # fmt: skip
 
 
 class _Known:

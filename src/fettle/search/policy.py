@@ -1,13 +1,15 @@
 """What is worth knowing next: how a search spends what is left of its time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 
 from fettle.search.budget import EXPLORE, PROMOTE, counted
 from fettle.search.ground import Ground
-from fettle.search.trials import Notebook, Trial
+from fettle.search.judge import Judge
+from fettle.search.trials import Notebook, Rung, Trial
 from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
@@ -17,14 +19,13 @@ FULL = 3  # trainings of a trial that was trained in full
 SPARE = 2  # trials that lost nothing are made as they are, without a training in full
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
-LOSS = 1.1  # times the whole network's, of one that lost nothing
 MISJUDGED = 1.2  # by so much may the table be wrong
 ROUNDING = 2.0  # times as long as a plain one takes an epoch with rounding at most
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Decisions that follow from what is known.
+    """Decisions that follow from what is known when they are asked for; what is found out later needs another one.
 
     Attributes:
         config: What is looked for.
@@ -36,27 +37,36 @@ class Policy:
     ground: Ground
     notebook: Notebook
 
-    @property
-    def max_drop(self) -> float:
-        return self.config.max_drop or 0.0
+    @cached_property
+    def trials(self) -> list[Trial]:
+        return self.notebook.trials()
 
-    @property
+    @cached_property
+    def standings(self) -> dict[str, tuple[Standing, ...]]:
+        """Of what was made: owner -> its forms."""
+        return read_standings(self.notebook)
+
+    @cached_property
     def left(self) -> float:
         """Seconds of the budget that are left."""
         return self.ground.budget.seconds - counted(self.notebook.spent())
 
     @property
+    def judge(self) -> Judge:
+        return self.ground.judge
+
+    @property
     def used(self) -> float:
         """Share of the budget that is spent; trials begin until :data:`EXPLORE`, by the clock or by their number."""
         spent = 1 - self.left / self.ground.budget.seconds
-        return max(spent, EXPLORE) if self._are_enough(self.notebook.trials()) else spent
+        return max(spent, EXPLORE) if self._are_enough else spent
 
     def promising(self, free: Sequence[Trial]) -> Trial | None:
         """Return the one of ``free`` that should be trained further, if it is time to.
 
         The fastest first that may still be good enough; in the last third of the time every other one is a safe one.
         """
-        used = self.used
+        used, max_drop = self.used, self.judge.max_drop
         if used < EXPLORE:
             return None
         levels = (1,) if used < PROMOTE and any(trial.level == 1 for trial in free) else (1, 2)
@@ -65,10 +75,10 @@ class Policy:
         if self.config.latency_ms is not None:
             reach = [trial for trial in able if trial.measured_ms <= self.config.latency_ms]
             return min(reach or able, key=self.expected_drop, default=None)
-        best = self.best_ms()
+        best = self.best_ms
         if best < FASTER * self.ground.ms:  # beside what is good, nothing hopeless is worth a training
-            able = [trial for trial in able if self.expected_drop(trial) <= self.max_drop + SLACK[0]]
-        within = [trial for trial in able if trial.measured_ms < best and self.expected_drop(trial) <= self.max_drop]
+            able = [trial for trial in able if self.expected_drop(trial) <= max_drop + SLACK[0]]
+        within = [trial for trial in able if trial.measured_ms < best and self.expected_drop(trial) <= max_drop]
         if within and (used < PROMOTE or len(self._full) % 2 == 0):
             return min(within, key=lambda trial: trial.measured_ms)
         # Val has few images: beside the fastest, one that is slower and better is worth having.
@@ -80,17 +90,16 @@ class Policy:
         Val has few images, and luck with them chooses what is trained in full: beside it, the front should have what
         lost nothing in its first training.
         """
-        made = read_standings(self.notebook)
-        briefly = sum(trial.level < FULL and str(trial.number) in made for trial in self.notebook.trials())
+        briefly = sum(trial.level < FULL and self._is_made(trial) for trial in self.trials)
         if self.used < EXPLORE or briefly >= SPARE or self.left < self.ground.finish:
             return None
         return next(iter(self._spares(free)), None)
 
-    def may_begin(self, trials: Sequence[Trial], epoch_seconds: float) -> bool:
+    def may_begin(self, epoch_seconds: float) -> bool:
         """Return whether there is time for a new trial; late ones need time to be trained in full as well."""
-        if self._are_enough(trials):
+        if self._are_enough:
             return False
-        costs = [trial.rungs[0].seconds for trial in trials if trial.rungs]
+        costs = [trial.rungs[0].seconds for trial in self.trials if trial.rungs]
         needed = (median(costs) if costs else epoch_seconds) + self.ground.overhead
         return self.left > (needed if self.used < EXPLORE else 3 * needed)
 
@@ -104,30 +113,25 @@ class Policy:
         if level < FULL:
             return budget.epochs[level - 1]
         overhead, epoch = self.ground.finish, trial.seconds_an_epoch
-        spare = sum(each != trial for each in self._spares(self.notebook.trials())[:SPARE])
+        spare = sum(each != trial for each in self._spares(self.trials)[:SPARE])
         return budget.last(self.left - spare * overhead, epoch=epoch, overhead=overhead, done=len(self._full))
 
     def expected_drop(self, trial: Trial) -> float:
         """Return the drop that a full training would end with, by what it brought to others."""
-        before = [(other.score, other.score_at(trial.level)) for other in self._full]
-        gains = [after - early for after, early in before if early is not None]
+        drops = [(other.rung(trial.level), other.rungs[-1]) for other in self._full]
+        gains = [self._drop(early) - self._drop(last) for early, last in drops if early is not None]
         prior = SLACK[min(max(trial.level, 1), len(SLACK)) - 1]
-        return self.ground.reference - trial.score - median([*gains, prior])
+        return self.judge.of(trial) - median([*gains, prior])
 
+    @cached_property
     def best_ms(self) -> float:
-        """Return the latency of the fastest network that is good enough."""
-        good = [
-            each.ms
-            for forms in read_standings(self.notebook).values()
-            for each in forms
-            if each.score >= self.ground.floor
-        ]
-        return min(good, default=math.inf)
+        """The latency of the fastest network that is good enough."""
+        return min((form.ms for forms in self.standings.values() for form in self._good(forms)), default=math.inf)
 
     def expected_ms(self, predicted: float) -> float:
         """Return the least latency that what the table expects may turn out to be, in the best of the forms."""
         asked = str(self.ground.form)
-        measured = [trial for trial in self.notebook.trials() if asked in trial.latencies]
+        measured = [trial for trial in self.trials if asked in trial.latencies]
         return predicted / MISJUDGED * min((each.measured_ms / each.latencies[asked] for each in measured), default=1.0)
 
     def is_overtaken(self, ms: float) -> bool:
@@ -135,14 +139,9 @@ class Policy:
 
         One that has lost nothing when it is first trained will be, though it was not made in its forms yet.
         """
-        sure = [each.measured_ms for each in self.notebook.trials() if self.lost_nothing(each)]
-        best = min([self.best_ms(), *sure])
+        sure = [each.measured_ms for each in self.trials if self.judge.lost_nothing(each)]
+        best = min([self.best_ms, *sure])
         return self.config.latency_ms is None and best < self.ground.ms and ms >= best
-
-    def lost_nothing(self, trial: Trial) -> bool:
-        """Return whether a trial is as good as the whole network: by its score, and by its loss, in which all images of
-        val have a say, and not only those that are right by a hair."""
-        return bool(trial.rungs) and trial.score >= self.ground.reference and trial.loss <= LOSS * self.ground.loss
 
     def cost(self, trial: Trial) -> float:
         """Return what the sampler minimizes: it looks for trials at the limit of what may become good enough.
@@ -150,43 +149,47 @@ class Policy:
         That is the logarithm of the latency, and for what is beyond the limit as much as :data:`DEAR` says; where a
         latency is asked for, the other way round.
         """
-        share, drop = math.log(trial.measured_ms / self.ground.ms), self.ground.reference - trial.score
+        share, drop = math.log(trial.measured_ms / self.ground.ms), self.judge.of(trial)
         if self.config.latency_ms is None:
-            return share + DEAR * max(drop - self.max_drop - SLACK[0], 0.0)
+            return share + DEAR * max(drop - self.judge.max_drop - SLACK[0], 0.0)
         return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
 
     def wants_rounding(self, trial: Trial, standings: Sequence[Standing]) -> bool:
         """Return whether INT8 costs a network that is good enough its place, and there is time to train it for INT8."""
         int8 = [each for each in standings if each.form.precision == "int8"]
-        if not int8 or trial.level > FULL or trial.score < self.ground.floor:
+        if not int8 or trial.level > FULL or self.judge.of(trial) > self.judge.max_drop:
             return False
-        holds = any(each.score >= self.ground.floor and not each.kept for each in int8)
         again = ROUNDING * self.ground.budget.epochs[0] * trial.seconds_an_epoch + self.ground.finish
-        return not holds and self.left > again
+        return all(each.kept for each in self._good(int8)) and self.left > again
 
     def worth(self, standings: Sequence[Standing]) -> tuple[bool, float]:
         """Return what orders two lots of forms of the same network: good enough and fast; else accurate."""
-        good = [each.ms for each in standings if each.score >= self.ground.floor]
+        good = [each.ms for each in self._good(standings)]
         return bool(good), -min(good) if good else max(each.score for each in standings)
+
+    def _good(self, standings: Sequence[Standing]) -> Iterator[Standing]:
+        return filter(self.judge.is_good, standings)
+
+    def _is_made(self, trial: Trial) -> bool:
+        return str(trial.number) in self.standings
 
     def _spares(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return those that lost nothing, and are trained no further, the fastest first."""
-        made = read_standings(self.notebook)
-        known = [trial for trial in trials if trial.left is None and str(trial.number) not in made]
-        return sorted(
-            (trial for trial in known if trial.level < FULL and self.lost_nothing(trial)),
-            key=lambda trial: trial.measured_ms,
-        )
+        known = [trial for trial in trials if trial.left is None and trial.level < FULL and not self._is_made(trial)]
+        return sorted(filter(self.judge.lost_nothing, known), key=lambda trial: trial.measured_ms)
 
     def _is_unfinished(self, trial: Trial) -> bool:
         """Return whether there was less time for its last training than was planned, and it is not good enough."""
-        forms = read_standings(self.notebook).get(str(trial.number), ())
         short = trial.level == FULL and trial.rungs[-1].epochs < self.ground.budget.epochs[-1]
-        return short and all(form.score < self.ground.floor for form in forms)
+        return short and not any(self._good(self.standings.get(str(trial.number), ())))
 
-    def _are_enough(self, trials: Sequence[Trial]) -> bool:
-        return self.config.trials is not None and sum(bool(trial.rungs) for trial in trials) >= self.config.trials
+    def _drop(self, rung: Rung) -> float:
+        return self.judge.drop(rung.score, rung.loss)
+
+    @property
+    def _are_enough(self) -> bool:
+        return self.config.trials is not None and sum(bool(trial.rungs) for trial in self.trials) >= self.config.trials
 
     @property
     def _full(self) -> list[Trial]:
-        return [trial for trial in self.notebook.trials() if trial.level >= FULL]
+        return [trial for trial in self.trials if trial.level >= FULL]

@@ -8,6 +8,7 @@ import numpy as np
 from fettle.evaluate import words
 from fettle.search.budget import counted
 from fettle.search.front import Choice
+from fettle.search.judge import Judge
 from fettle.search.search import Found
 from fettle.search.trials import WHOLE, Trial
 from fettle.search.whole import Standing
@@ -22,11 +23,14 @@ def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[s
     whole = next(each for each in ground.whole if each.form == ground.form)
     return {
         "form": str(ground.form),
-        "floor": ground.floor,
-        "reference": ground.reference,
-        "whole": [_standing(each, WHOLE) for each in ground.whole],
+        "floor": ground.judge.floor,
+        "reference": ground.judge.reference,
+        "whole": [_standing(each, WHOLE, ground.judge) for each in ground.whole],
         "trials": [_trial(trial, found) for trial in trials],
-        "front": [{**_standing(choice.standing, choice.owner), "number": n} for n, choice in enumerate(chosen, 1)],
+        "front": [
+            {**_standing(choice.standing, choice.owner, ground.judge), "number": n}
+            for n, choice in enumerate(chosen, 1)
+        ],
         "blocks": ground.blocks,
         "fixed": list(ground.fixed),
         "epochs": list(ground.budget.epochs),
@@ -56,40 +60,40 @@ def _trial(trial: Trial, found: Found) -> dict[str, Any]:
         **trial.to_json(),
         "measured_ms": trial.measured_ms,
         "score": trial.score if trial.rungs else None,
-        "forms": [_standing(each, str(trial.number)) for each in standings],
+        "forms": [_standing(each, str(trial.number), found.ground.judge) for each in standings],
     }
 
 
-def _standing(standing: Standing, owner: str) -> dict[str, Any]:
-    return {"owner": owner, **standing.to_json(), "form": str(standing.form)}
+def _standing(standing: Standing, owner: str, judge: Judge) -> dict[str, Any]:
+    return {"owner": owner, **standing.to_json(), "form": str(standing.form), "good": judge.is_good(standing)}
 
 
 def _sentence(found: Found, chosen: Sequence[Choice], config: SearchConfig, whole: Standing) -> str:
-    floor = found.ground.floor
-    good = [choice for choice in chosen if choice.standing.score >= floor]
+    judge = found.ground.judge
+    good = [choice for choice in chosen if judge.is_good(choice.standing)]
     wanted = config.latency_ms
     if wanted is not None and not any(choice.standing.ms <= wanted for choice in good):
         return _out_of_reach(found, config)
     best = min(good or chosen, key=lambda choice: choice.standing.ms)
     if best.owner == WHOLE:
         return (
-            f"Nothing smaller keeps {words.percent(floor)} on val and is faster: the whole network stays, in "
+            f"Nothing smaller keeps {words.percent(judge.floor)} on val and is faster: the whole network stays, in "
             f"{best.standing.form}, at {words.milliseconds(best.standing.ms)}."
         )
     return (
         f"Trial {best.owner} in {best.standing.form} takes {words.milliseconds(best.standing.ms)}, "
         f"{whole.ms / best.standing.ms:.2f}x as fast as the whole network in {whole.form}, with "
-        f"{words.percent(best.standing.score)} on val against {words.percent(found.ground.reference)}."
+        f"{words.percent(best.standing.score)} on val against {words.percent(judge.reference)}."
     )
 
 
 def _out_of_reach(found: Found, config: SearchConfig) -> str:
-    floor = found.ground.floor
+    judge = found.ground.judge
     made = [each for standings in found.standings.values() for each in standings]
     fastest = min(made, key=lambda each: each.ms)
-    near = min((each for each in made if each.score >= floor), key=lambda each: each.ms, default=fastest)
+    near = min((each for each in made if judge.is_good(each)), key=lambda each: each.ms, default=fastest)
     return (
-        f"`search.latency_ms` {config.latency_ms:g} is out of reach at {words.percent(floor)} on val: the fastest that "
-        f"is good enough takes {words.milliseconds(near.ms)}; {words.milliseconds(fastest.ms)} costs "
-        f"{100 * (found.ground.reference - fastest.score):.1f} points."
+        f"`search.latency_ms` {config.latency_ms:g} is out of reach at {words.percent(judge.floor)} on val: the "
+        f"fastest that is good enough takes {words.milliseconds(near.ms)}; {words.milliseconds(fastest.ms)} costs "
+        f"{100 * (judge.reference - fastest.score):.1f} points."
     )

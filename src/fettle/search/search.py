@@ -23,6 +23,7 @@ from fettle.search.whole import Standing, read_standings
 from fettle.search.worker import Worker
 from fettle.spec import SearchConfig
 from fettle.train.exported_teacher import ExportedTeacher
+from fettle.train.remembered import RememberedTeacher
 from fettle.tune.claims import Claims
 
 
@@ -68,7 +69,7 @@ def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], f
         with Track(subject.calibration) as track:
             with claims.exclusive():  # the others wait for what all of them start from
                 ground = survey(subject, config, runtimes=runtimes, notebook=notebook, tables=tables, track=track)
-            subject = replace(subject, teacher=_teacher(subject, ground, notebook))
+            subject = replace(subject, teacher=RememberedTeacher(_teacher(subject, ground, notebook)))
             Worker(subject, config, ground, notebook, claims, track).work()
             with claims.exclusive():  # the others wait, and read what the first has noted
                 ablation = ablate(subject, config, ground, notebook, track) if config.ablation else None
@@ -77,13 +78,11 @@ def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], f
         claims.close()
 
 
-def _teacher(subject: Subject, ground: Ground, notebook: Notebook) -> nn.Module | None:
-    """Return the whole network as it was exported, which answers several times as fast as it does in torch."""
-    if subject.architecture.task != "classify":
-        return None
+def _teacher(subject: Subject, ground: Ground, notebook: Notebook) -> nn.Module:
+    """Return the whole network; as it was exported, where it can be, for that is several times as fast as in torch."""
     export = read_manifest(notebook.exports(WHOLE) / str(ground.form))
-    if export.runtime_options(ground.form.runtime):
-        return None
+    if subject.architecture.task != "classify" or export.runtime_options(ground.form.runtime):
+        return subject.model
     return ExportedTeacher(
         export.file, ground.form.runtime, subject.architecture, digest=f"{subject.digest} {ground.form}"
     )

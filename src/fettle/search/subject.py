@@ -25,7 +25,7 @@ from fettle.train.rounding import rounding
 from fettle.train.team import alone
 from fettle.train.trainers import find_trainer
 
-BLOCK_IMAGES = 64  # that blocks are ranked on
+BLOCK_IMAGES = 24  # that blocks are ranked on
 DISTIL = DistilConfig()
 
 
@@ -104,13 +104,15 @@ class Subject:
             DivergedError: If the loss is not finite.
         """
         started = time.monotonic()
-        changes: Mapping[str, Any] = {"epochs": epochs, "lr": lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0}
+        changes: Mapping[str, Any] = {
+            "epochs": epochs, "lr": lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0,
+            "monitor": "epoch",  # the best one of many is the luckiest too
+        }  # fmt: skip
         taught: dict[str, Any] = {}
         if architecture.task in DISTILLED and self.distil is not None:
             taught = {"teacher": self.teacher or self.model, "distil": self.distil}
         config = alone(self.train).model_copy(update=dict(changes))
         with rounding(model, wanted=qat):
             result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
-        # The last epoch's: the best one of many is the luckiest too.
         last, seconds = result.history[-1], time.monotonic() - started
         return result.model, Rung(level, epochs, float(last[self.measure]), float(last["val_loss"]), round(seconds, 1))

@@ -84,9 +84,9 @@ class Trial:
         """Return the peak of the learning rate of a training; a later one shall not undo what an earlier one taught."""
         return self.shape.lr * (1.0 if level == 1 else AGAIN)
 
-    def score_at(self, level: int) -> float | None:
-        """Return the score after the training of that level, if it had one."""
-        return next((rung.score for rung in self.rungs if rung.level == level), None)
+    def rung(self, level: int) -> Rung | None:
+        """Return the training of that level, if it had one."""
+        return next((rung for rung in self.rungs if rung.level == level), None)
 
     def trained(self, rung: Rung) -> Self:
         return replace(self, rungs=(*self.rungs, rung))

@@ -37,12 +37,14 @@ class Standing:
         ms: Latency at batch 1, the median.
         score: The headline score on val, of the exported file in its runtime.
         kept: Names of the layers that stayed in float, since they suffer most.
+        drop: What the network had lost before it was brought there (:meth:`fettle.search.judge.Judge.drop`).
     """
 
     form: Form
     ms: float
     score: float
     kept: tuple[str, ...] = ()
+    drop: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

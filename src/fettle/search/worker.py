@@ -68,8 +68,8 @@ class Worker:
     ) -> None:
         self.subject, self.ground, self.seed = subject, ground, config.seed
         self.notebook, self.claims, self.track = notebook, claims, track
-        self.policy = Policy(config, ground, notebook)
-        self.finish = Finish(subject, ground, notebook, self.policy, track)
+        self.config = config
+        self.finish = Finish(subject, config, ground, notebook, track)
         self.study = optuna.create_study(
             study_name="fettle",
             storage=JournalStorage(JournalFileBackend(str(notebook.folder / "journal.log"))),
@@ -83,6 +83,11 @@ class Worker:
         form = ground.form
         export = read_manifest(notebook.exports(WHOLE) / str(form))
         self.whole: EngineContestant = track.enter_context(track.start("whole", export, form.runtime))
+
+    @property
+    def policy(self) -> Policy:
+        """By all that is known now."""
+        return Policy(self.config, self.ground, self.notebook)
 
     def work(self) -> None:
         """Take what is worth most, until nothing fits into the time."""
@@ -109,14 +114,14 @@ class Worker:
         return task, True
 
     def _choose(self, trials: Sequence[Trial]) -> Task | None:
-        free = [trial for trial in trials if not self._is_taken(trial) and trial.left is None]
+        policy, free = self.policy, [trial for trial in trials if not self._is_taken(trial) and trial.left is None]
         if trial := next((trial for trial in free if self._is_half_done(trial)), None):
             return trial, self._first if trial.level == 0 else self._finish
-        if trial := self.policy.promising(free):
+        if trial := policy.promising(free):
             return trial, self._further
-        if trial := self.policy.spare(free):
+        if trial := policy.spare(free):
             return trial, self._finish
-        if self.policy.may_begin(trials, self.subject.epoch_seconds):
+        if policy.may_begin(self.subject.epoch_seconds):
             return self._begin(), self._first
         return None
 
@@ -241,13 +246,14 @@ class Worker:
             self.subject.measure,
             words.percent(trial.score),
             sum(rung.epochs for rung in trial.rungs),
-            100 * (trial.score - self.ground.reference),
+            100 * (trial.score - self.ground.judge.reference),
             trial.measured_ms,
         )
         return trial
 
     def _further(self, trial: Trial) -> str:
-        level, epochs = self.policy.next_level(trial), self.policy.epochs(trial)
+        policy = self.policy
+        level, epochs = policy.next_level(trial), policy.epochs(trial)
         trial = self._train(trial, *self.notebook.load(trial), level=level, epochs=epochs)
         if trial.left is not None:
             return self._give_up(trial, trial.left)

@@ -90,7 +90,7 @@ class TrainConfig(Section):
     """Epochs without a better ``monitor`` before the run stops; 0 never stops early."""
     monitor: str | None = None
     """Validation metric that picks the best checkpoint; by default ``macro_f1``, for detectors ``map50_95``, for
-    embeddings ``map_at_r``."""
+    embeddings ``map_at_r``; ``epoch`` keeps the last one."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """Arithmetic; ``auto`` times some steps in float32 and, where the hardware has it, bf16, and takes the faster."""
     augment: list[dict[str, Any]] = []

@@ -83,8 +83,11 @@ class Classification(nn.Module):
     """
 
     monitors: Mapping[str, Direction] = MappingProxyType(
-        {"macro_f1": "max", "accuracy": "max", "precision": "max", "recall": "max", "auroc": "max", "loss": "min"}
-    )
+        {
+            "macro_f1": "max", "accuracy": "max", "precision": "max", "recall": "max", "auroc": "max", "loss": "min",
+            "epoch": "max",
+        }
+    )  # fmt: skip
     parts: tuple[str, ...] = ()
     shown: Mapping[str, str] = MappingProxyType(
         {"accuracy": "accuracy %.3f", "macro_f1": "macro F1 %.3f", "gap": "gap %+.3f"}

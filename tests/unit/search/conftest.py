@@ -1,15 +1,21 @@
-"""A trained network, and what spoils it for INT8."""
+"""A trained network, what spoils it for INT8, and one who searches it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from fettle.search import machine
+from fettle.search.ground import survey
 from fettle.search.subject import Subject
-from fettle.spec import ModelConfig, TrainConfig
+from fettle.search.track import Track
+from fettle.search.trials import Notebook
+from fettle.search.worker import Worker
+from fettle.spec import ModelConfig, SearchConfig, TrainConfig
 from fettle.steps.search import open_subject
 from fettle.steps.train import train
+from fettle.tune.claims import Claims
 
 torch.set_num_threads(1)
 TRAIN = TrainConfig.model_validate(
@@ -17,6 +23,20 @@ TRAIN = TrainConfig.model_validate(
 )
 # With 8-bit weights 20 is harmless and 140 ruinous; with 7 bits, where 8 overflow, half of that.
 LARGE, RUINOUS = 40.0, 300.0
+CONFIG = SearchConfig(minutes=20, max_drop=0.02, precisions=["int8"], width_steps=[8], levers=["width"])
+
+
+@pytest.fixture
+def working(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """Who has surveyed the network, and tried nothing yet."""
+    monkeypatch.setattr(machine, "VARIANTS", 2)
+    notebook, claims = Notebook(tmp_path / "search"), Claims(tmp_path / "workers")
+    with Track(suffering.calibration) as track:
+        ground = survey(
+            suffering, CONFIG, runtimes=["onnxruntime"], notebook=notebook, tables=tmp_path / "tables", track=track
+        )
+        yield Worker(suffering, CONFIG, ground, notebook, claims, track)
+    claims.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What each lever brought: which variants there are of a trial, and which trial it is."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fettle.evaluate.intervals import Interval
 from fettle.search.ablation import Row, best_trial
 from fettle.search.budget import counted
 from fettle.search.forms import Form
+from fettle.search.judge import Judge
 from fettle.search.shapes import Shape
 from fettle.search.space import Space
 from fettle.search.trials import WHOLE, Notebook, Trial
@@ -68,14 +70,18 @@ def test_a_lever_that_was_not_used_is_left_out() -> None:
 def test_it_is_of_the_fastest_trial_that_is_good_enough(tmp_path: Path) -> None:
     notebook = Notebook(tmp_path)
     notebook.note(WHOLE, [Standing(INT8, 0.1, 0.99).to_json()])
-    assert best_trial(notebook, SearchConfig(), 0.9) is None
+    assert best_trial(notebook, SearchConfig(), judge(0.9)) is None
     standings = {1: [(INT8, 1.0, 0.5), (FLOAT, 4.0, 0.95)], 2: [(INT8, 2.0, 0.91)], 3: [(INT8, 3.0, 0.92)]}
     for number, forms in standings.items():
         notebook.save(trial := Trial(number, SHAPE))
         notebook.note(standings_of(trial), [Standing(*each).to_json() for each in forms])
-    assert _name(best_trial(notebook, SearchConfig(), 0.9)) == (2, INT8)
-    assert _name(best_trial(notebook, SearchConfig(), 0.93)) == (1, FLOAT)
-    assert best_trial(notebook, SearchConfig(latency_ms=1.5), 0.9) is None
+    assert _name(best_trial(notebook, SearchConfig(), judge(0.9))) == (2, INT8)
+    assert _name(best_trial(notebook, SearchConfig(), judge(0.93))) == (1, FLOAT)
+    assert best_trial(notebook, SearchConfig(latency_ms=1.5), judge(0.9)) is None
+
+
+def judge(floor: float) -> Judge:
+    return Judge(floor, math.inf, 0.0, proper=True)
 
 
 def _name(best: tuple[Trial, Standing] | None) -> tuple[int, Form]:

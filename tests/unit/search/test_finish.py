@@ -1,39 +1,30 @@
 """The end of a trial: where INT8 costs it its place, it is trained for INT8; what is no better changes nothing."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from fettle.export.manifest import read_manifest
-from fettle.search import machine
 from fettle.search.finish import Finish
-from fettle.search.ground import survey
 from fettle.search.policy import FULL, Policy
 from fettle.search.shapes import Shape
-from fettle.search.subject import Subject
-from fettle.search.track import Track
-from fettle.search.trials import Notebook, Rung, Trial
+from fettle.search.trials import Rung, Trial
 from fettle.search.whole import read_standings
-from fettle.spec import SearchConfig
-
-CONFIG = SearchConfig(minutes=20, max_drop=0.02, precisions=["int8"], width_steps=[8], levers=["width"])
+from fettle.search.worker import Worker
 
 
 @pytest.fixture
-def trial(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The whole network as a trial in full, and what finishes it."""
-    monkeypatch.setattr(machine, "VARIANTS", 2)
-    notebook = Notebook(tmp_path / "search")
-    with Track(suffering.calibration) as track:
-        ground = survey(
-            suffering, CONFIG, runtimes=["onnxruntime"], notebook=notebook, tables=tmp_path / "tables", track=track
-        )
-        ground = replace(ground, reference=1.1, floor=1.08)  # nothing holds that
-        shape = Shape(32, 0, "even", "group_norm", 8, 1.0, lr=1e-3)
-        trial = Trial(0, shape, rungs=(Rung(FULL, 2, ground.reference, 0.1, 1.0),))
-        notebook.save(trial, suffering.model, suffering.architecture)
-        yield trial, Finish(suffering, ground, notebook, Policy(CONFIG, ground, notebook), track)
+def trial(working: Worker) -> tuple[Trial, Finish]:
+    """The whole network as a trial in full, and what finishes it; nothing holds what is asked for."""
+    subject, judge = working.subject, replace(working.ground.judge, reference=1.1, max_drop=0.02, proper=False)
+    shape = Shape(32, 0, "even", "group_norm", 8, 1.0, lr=1e-3)
+    trial = Trial(0, shape, rungs=(Rung(FULL, 2, judge.reference, 0.1, 1.0),))
+    working.notebook.save(trial, subject.model, subject.architecture)
+    return trial, replace(working.finish, ground=replace(working.ground, judge=judge))
+
+
+def policy_of(finish: Finish) -> Policy:
+    return Policy(finish.config, finish.ground, finish.notebook)
 
 
 def test_it_is_trained_with_rounding_and_the_better_one_stays(trial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,23 +44,23 @@ def test_it_is_trained_with_rounding_and_the_better_one_stays(trial, monkeypatch
     assert noted.level == (FULL + 1 if len(noted.rungs) == 2 else FULL)
     model, _ = finish.notebook.load(noted)
     assert type(model.conv1[0]).__name__ == "Conv2d"
-    assert not finish.policy.wants_rounding(noted, ()), "once"
+    assert not policy_of(finish).wants_rounding(noted, ()), "once"
 
 
 def test_what_holds_is_left_alone(trial) -> None:
     trial, finish = trial
-    standing = replace(finish.ground.whole[0], score=finish.ground.floor, kept=())
-    assert not finish.policy.wants_rounding(trial, [standing])
-    assert finish.policy.wants_rounding(trial, [replace(standing, kept=("conv1",))])
-    assert not finish.policy.wants_rounding(replace(trial, rungs=()), [replace(standing, kept=("conv1",))]), (
+    standing = replace(finish.ground.whole[0], score=finish.ground.judge.floor, kept=())
+    assert not policy_of(finish).wants_rounding(trial, [standing])
+    assert policy_of(finish).wants_rounding(trial, [replace(standing, kept=("conv1",))])
+    assert not policy_of(finish).wants_rounding(replace(trial, rungs=()), [replace(standing, kept=("conv1",))]), (
         "hopeless in float"
     )
 
 
 def test_good_and_fast_is_better_than_accurate(trial) -> None:
     _, finish = trial
-    floor, standing = finish.ground.floor, finish.ground.whole[0]
+    floor, standing = finish.ground.judge.floor, finish.ground.whole[0]
     fast, slow = (replace(standing, ms=ms, score=floor) for ms in (1.0, 2.0))
     poor, poorer = (replace(standing, ms=0.5, score=floor - lost) for lost in (0.1, 0.2))
-    worth = [finish.policy.worth([each]) for each in (poorer, poor, slow, fast)]
+    worth = [policy_of(finish).worth([each]) for each in (poorer, poor, slow, fast)]
     assert worth == sorted(worth)

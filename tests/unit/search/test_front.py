@@ -1,5 +1,6 @@
 """What a search hands over."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from typing import Any, cast
 
 from fettle.search.forms import Form
 from fettle.search.front import choose
+from fettle.search.judge import Judge
 from fettle.search.search import Found
 from fettle.search.trials import WHOLE
 from fettle.search.whole import Standing
@@ -20,13 +22,14 @@ def found(**trials: list[tuple[Form, float, float]]) -> Found:
     standings |= {
         number.removeprefix("t"): tuple(Standing(*each) for each in forms) for number, forms in trials.items()
     }
-    ground: Any = SimpleNamespace(reference=0.95)
+    ground: Any = SimpleNamespace(judge=Judge(0.95, math.inf, 0.01, proper=True))
     return Found(ground, (), standings, {}, cast(Any, Path()))
 
 
 def owners(search: Found, **config: Any) -> list[tuple[str, str]]:
     wanted = SearchConfig(**{"max_drop": 0.01, "candidates": 3, **config})
-    ground: Any = SimpleNamespace(floor=search.ground.reference - (wanted.max_drop or 0.0))
+    judge = replace(search.ground.judge, max_drop=wanted.max_drop or 0.0)
+    ground: Any = SimpleNamespace(judge=judge)
     chosen = choose(replace(search, ground=ground), wanted)
     return [(choice.owner, str(choice.standing.form)) for choice in chosen]
 

@@ -22,7 +22,7 @@ def test_a_trial_and_its_network_come_back(tmp_path: Path) -> None:
         notebook.save(trial, network, ARCHITECTURE)
     (found,) = notebook.trials()
     assert (found.level, found.score, found.seconds_an_epoch) == (3, 0.93, 5.0)
-    assert (found.score_at(1), found.score_at(2)) == (0.91, None)
+    assert (found.rung(1), found.rung(2)) == (found.rungs[0], None)
     assert [path.name for path in notebook.place(3).glob(f"{NETWORK}-*")] == [f"{NETWORK}-2"], "the older one is gone"
     loaded, architecture = notebook.load(found)
     assert architecture == ARCHITECTURE

@@ -1,40 +1,21 @@
 """What a worker does with one trial: it aims again where the table misjudged it, and no training makes it worse."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from fettle.search import machine, worker
-from fettle.search.ground import survey
+from fettle.search import worker
 from fettle.search.policy import FULL
 from fettle.search.shapes import Shape
 from fettle.search.subject import Subject
-from fettle.search.track import Track
-from fettle.search.trials import Notebook, Rung, Trial
+from fettle.search.trials import Rung, Trial
 from fettle.search.whole import Standing, read_standings, standings_of
 from fettle.search.worker import Worker
-from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
-from fettle.tune.claims import Claims
 
-CONFIG = SearchConfig(minutes=20, max_drop=0.02, precisions=["int8"], width_steps=[8], levers=["width"])
 SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6, lr=1e-3)
-
-
-@pytest.fixture
-def working(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    monkeypatch.setattr(machine, "VARIANTS", 2)
-    notebook, claims = Notebook(tmp_path / "search"), Claims(tmp_path / "workers")
-    with Track(suffering.calibration) as track:
-        ground = survey(
-            suffering, CONFIG, runtimes=["onnxruntime"], notebook=notebook, tables=tmp_path / "tables", track=track
-        )
-        yield Worker(suffering, CONFIG, ground, notebook, claims, track)
-    claims.close()
 
 
 def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
@@ -85,14 +66,14 @@ def test_what_is_far_faster_than_it_was_meant_to_be_is_shaped_again(
 def test_a_trial_in_full_that_had_little_time_goes_on_where_nothing_else_does(
     working: Worker, epochs: int, score: float, goes_on: bool
 ) -> None:
-    ground, notebook, policy = working.ground, working.notebook, working.policy
+    ground, notebook = working.ground, working.notebook
     notebook.spend("trials", 900.0)
-    rungs = Rung(1, 1, ground.reference, 0.2, 1.0), Rung(FULL, epochs, ground.reference, 0.2, float(epochs))
+    rungs = Rung(1, 1, ground.judge.reference, 0.2, 1.0), Rung(FULL, epochs, ground.judge.reference, 0.2, float(epochs))
     trial = noted(working, 0, 0.5 * ground.ms, *rungs)
     notebook.note(standings_of(trial), [Standing(ground.form, 0.5 * ground.ms, score).to_json()])
-    assert policy.promising([trial]) == (trial if goes_on else None)
+    assert working.policy.promising([trial]) == (trial if goes_on else None)
     earlier = replace(trial, number=1, rungs=trial.rungs[:1])
-    assert policy.promising([trial, earlier]) == earlier
+    assert working.policy.promising([trial, earlier]) == earlier
 
 
 def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +105,7 @@ def test_what_is_slower_than_a_trial_that_lost_nothing_is_not_trained(
     working: Worker, lost: float, times: float, overtaken: bool
 ) -> None:
     ground = working.ground
-    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.reference - lost, times * ground.loss, 1.0))
+    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.judge.reference - lost, times * ground.judge.loss, 1.0))
     assert working.policy.is_overtaken(0.6 * ground.ms) == overtaken
     assert not working.policy.is_overtaken(0.4 * ground.ms)
 
@@ -133,9 +114,9 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
     ground, notebook = working.ground, working.notebook
 
     def trial(number: int, ms: float, score: float) -> Trial:
-        return noted(working, number, ms, Rung(1, 1, score, ground.loss, 1e6))
+        return noted(working, number, ms, Rung(1, 1, score, ground.judge.loss, 1e6))
 
-    sure, lost = ground.reference, ground.reference - 0.01
+    sure, lost = ground.judge.reference, ground.judge.reference - 0.01
     trials = [trial(0, 1.0, sure), trial(1, 0.5, sure), trial(2, 0.2, lost), trial(3, 2.0, sure)]
     assert working.policy.spare(trials) is None, "while there is time to look for others"
     notebook.spend("trials", 900.0)
@@ -149,12 +130,13 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
 
 
 def test_beside_what_is_good_nothing_hopeless_is_trained(working: Worker) -> None:
-    ground, notebook, policy = working.ground, working.notebook, working.policy
+    ground, notebook = working.ground, working.notebook
+    loss = ground.judge.loss
     notebook.spend("trials", 900.0)
-    hopeless = noted(working, 0, 0.1 * ground.ms, Rung(1, 1, ground.reference - 0.4, 0.2, 1.0))
-    assert policy.promising([hopeless]) == hopeless, "where there is nothing else"
-    good = noted(working, 1, 0.5 * ground.ms, Rung(FULL, 4, ground.reference, 0.2, 4.0))
-    notebook.note(standings_of(good), [Standing(ground.form, 0.5 * ground.ms, ground.reference).to_json()])
-    assert policy.promising([hopeless, good]) is None
-    near = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, ground.reference - 0.03, 0.2, 1.0))
-    assert policy.promising([hopeless, good, near]) == near
+    hopeless = noted(working, 0, 0.1 * ground.ms, Rung(1, 1, ground.judge.reference - 0.4, 9 * loss, 1.0))
+    assert working.policy.promising([hopeless]) == hopeless, "where there is nothing else"
+    good = noted(working, 1, 0.5 * ground.ms, Rung(FULL, 4, ground.judge.reference, loss, 4.0))
+    notebook.note(standings_of(good), [Standing(ground.form, 0.5 * ground.ms, ground.judge.reference).to_json()])
+    assert working.policy.promising([hopeless, good]) is None
+    near = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, ground.judge.reference - 0.03, loss, 1.0))
+    assert working.policy.promising([hopeless, good, near]) == near

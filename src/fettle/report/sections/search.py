@@ -39,7 +39,7 @@ def _search(name: str, told: dict[str, Any]) -> dict[str, Any]:
 def _ladder(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the whole network costs in its forms, and the best that was found: what each step brought."""
     whole = sorted(told["whole"], key=lambda each: -each["ms"])
-    best = next((each for each in told["front"] if each["owner"] != WHOLE and each["score"] >= told["floor"]), None)
+    best = next((each for each in told["front"] if each["owner"] != WHOLE and each["good"]), None)
     slowest = whole[0]["ms"]
     rows = [{**each, "times": slowest / each["ms"], "what": "the whole network"} for each in whole]
     if best is not None:

@@ -26,6 +26,7 @@ MONITORS: Mapping[str, tuple[str, bool]] = {
     "precision": ("precision", True),
     "recall": ("recall", True),
     "loss": ("val_loss", False),
+    "epoch": ("epoch", True),
 }
 
 
