@@ -99,8 +99,10 @@ def survey(
     stood = known.get(WHOLE, lambda: _stand(subject, config, possible, notebook.exports(WHOLE), track))
     whole = tuple(map(Standing.from_json, stood))
     overhead = notebook.spent().get(WHOLE, 0.0) / len(whole)
+    reference = reference_score({standing.form: standing.score for standing in whole})
     judge = Judge(
-        reference=reference_score({standing.form: standing.score for standing in whole}),
+        reference=reference,
+        trained=reference if subject.val_score is None else subject.val_score,
         loss=subject.val_loss,
         max_drop=config.max_drop or 0.0,
         proper=architecture.task == "classify",

@@ -44,6 +44,7 @@ class Subject:
             task knows no such loss.
         distil: How much the smaller ones learn from it, where their task can be taught; ``None`` for the labels alone.
         teacher: Who gives its answers; by default the model itself.
+        val_score: Its score on val, as its training told it; ``None`` where its card does not.
         val_loss: Its loss on val; infinite where its card does not tell.
     """
 
@@ -56,6 +57,7 @@ class Subject:
     batches: Callable[[], Batches] | None
     distil: DistilConfig | None = DISTIL
     teacher: nn.Module | None = None
+    val_score: float | None = None
     val_loss: float = math.inf
 
     @property

@@ -246,7 +246,7 @@ class Worker:
             self.subject.measure,
             words.percent(trial.score),
             sum(rung.epochs for rung in trial.rungs),
-            100 * (trial.score - self.ground.judge.reference),
+            100 * (trial.score - self.ground.judge.trained),
             trial.measured_ms,
         )
         return trial

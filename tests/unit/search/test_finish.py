@@ -16,7 +16,10 @@ from fettle.search.worker import Worker
 @pytest.fixture
 def trial(working: Worker) -> tuple[Trial, Finish]:
     """The whole network as a trial in full, and what finishes it; nothing holds what is asked for."""
-    subject, judge = working.subject, replace(working.ground.judge, reference=1.1, max_drop=0.02, proper=False)
+    subject, judge = (
+        working.subject,
+        replace(working.ground.judge, reference=1.1, trained=1.1, max_drop=0.02, proper=False),
+    )
     shape = Shape(32, 0, "even", "group_norm", 8, 1.0, lr=1e-3)
     trial = Trial(0, shape, rungs=(Rung(FULL, 2, judge.reference, 0.1, 1.0),))
     working.notebook.save(trial, subject.model, subject.architecture)

@@ -11,7 +11,7 @@ from fettle.search.shapes import Shape
 from fettle.search.trials import Rung, Trial
 from fettle.search.whole import Standing
 
-JUDGE = Judge(reference=0.94, loss=0.15, max_drop=0.01, proper=True)
+JUDGE = Judge(reference=0.94, trained=0.94, loss=0.15, max_drop=0.01, proper=True)
 SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6, lr=1e-3)
 
 
@@ -35,7 +35,7 @@ def test_where_the_loss_is_of_another_kind_or_unknown_the_score_alone_counts(jud
 
 
 def test_a_reference_without_an_error_can_still_be_missed() -> None:
-    assert replace(JUDGE, reference=1.0).drop(1.0, 0.45) > JUDGE.max_drop
+    assert replace(JUDGE, trained=1.0).drop(1.0, 0.45) > JUDGE.max_drop
 
 
 def test_a_form_has_to_hold_and_so_has_its_network() -> None:

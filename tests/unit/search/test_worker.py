@@ -68,7 +68,7 @@ def test_a_trial_in_full_that_had_little_time_goes_on_where_nothing_else_does(
 ) -> None:
     ground, notebook = working.ground, working.notebook
     notebook.spend("trials", 900.0)
-    rungs = Rung(1, 1, ground.judge.reference, 0.2, 1.0), Rung(FULL, epochs, ground.judge.reference, 0.2, float(epochs))
+    rungs = Rung(1, 1, ground.judge.trained, 0.2, 1.0), Rung(FULL, epochs, ground.judge.trained, 0.2, float(epochs))
     trial = noted(working, 0, 0.5 * ground.ms, *rungs)
     notebook.note(standings_of(trial), [Standing(ground.form, 0.5 * ground.ms, score).to_json()])
     assert working.policy.promising([trial]) == (trial if goes_on else None)
@@ -105,7 +105,7 @@ def test_what_is_slower_than_a_trial_that_lost_nothing_is_not_trained(
     working: Worker, lost: float, times: float, overtaken: bool
 ) -> None:
     ground = working.ground
-    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.judge.reference - lost, times * ground.judge.loss, 1.0))
+    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.judge.trained - lost, times * ground.judge.loss, 1.0))
     assert working.policy.is_overtaken(0.6 * ground.ms) == overtaken
     assert not working.policy.is_overtaken(0.4 * ground.ms)
 
@@ -116,7 +116,7 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
     def trial(number: int, ms: float, score: float) -> Trial:
         return noted(working, number, ms, Rung(1, 1, score, ground.judge.loss, 1e6))
 
-    sure, lost = ground.judge.reference, ground.judge.reference - 0.01
+    sure, lost = ground.judge.trained, ground.judge.trained - 0.01
     trials = [trial(0, 1.0, sure), trial(1, 0.5, sure), trial(2, 0.2, lost), trial(3, 2.0, sure)]
     assert working.policy.spare(trials) is None, "while there is time to look for others"
     notebook.spend("trials", 900.0)
@@ -133,10 +133,10 @@ def test_beside_what_is_good_nothing_hopeless_is_trained(working: Worker) -> Non
     ground, notebook = working.ground, working.notebook
     loss = ground.judge.loss
     notebook.spend("trials", 900.0)
-    hopeless = noted(working, 0, 0.1 * ground.ms, Rung(1, 1, ground.judge.reference - 0.4, 9 * loss, 1.0))
+    hopeless = noted(working, 0, 0.1 * ground.ms, Rung(1, 1, ground.judge.trained - 0.4, 9 * loss, 1.0))
     assert working.policy.promising([hopeless]) == hopeless, "where there is nothing else"
-    good = noted(working, 1, 0.5 * ground.ms, Rung(FULL, 4, ground.judge.reference, loss, 4.0))
+    good = noted(working, 1, 0.5 * ground.ms, Rung(FULL, 4, ground.judge.trained, loss, 4.0))
     notebook.note(standings_of(good), [Standing(ground.form, 0.5 * ground.ms, ground.judge.reference).to_json()])
     assert working.policy.promising([hopeless, good]) is None
-    near = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, ground.judge.reference - 0.03, loss, 1.0))
+    near = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, ground.judge.trained - 0.03, loss, 1.0))
     assert working.policy.promising([hopeless, good, near]) == near
