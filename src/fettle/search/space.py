@@ -12,8 +12,8 @@ from fettle.search.shapes import Shape
 SHARES = (0.12, 0.7)  # of the whole network's latency that are aimed at
 SIZES = (1.0, 0.86, 0.72, 0.57)  # of the image size
 SMALLEST = 32  # pixels
-RATES = (0.3, 1.0)  # of the learning rate that the network was trained at
-MILD = 0.6  # share of the latency that leaves a network much as it was
+RATES = (0.3, 0.6)  # of the learning rate that the network was trained at: it shall not forget what it knows
+BOLD = 0.3  # share of the latency that leaves little that could be forgotten
 STARTUP = 8
 
 
@@ -63,8 +63,7 @@ class Space:
     def first(self) -> list[dict[str, Any]]:
         """Return the trials to begin with: each lever alone and together with others, from the middle to both ends.
 
-        Where the middle loses nothing, milder ones are overtaken before they cost anything. What is left much as it was
-        is trained at the lower rate: at the higher it would forget what it knows.
+        Where the middle loses nothing, milder ones are overtaken before they cost anything.
         """
         whole, middle = self.sizes[0], self.sizes[len(self.sizes) // 2]
         few, many = min(1, self.blocks), self.blocks // 2
@@ -79,7 +78,7 @@ class Space:
             {"input_size": whole, "skipped": many, **widths, "spread": "clock", "share": 0.7},
         ]
         known = set(self.distributions)
-        rated = [{**trial, "rate": min(RATES) if trial["share"] >= MILD else max(RATES)} for trial in begin]
+        rated = [{**trial, "rate": max(RATES) if trial["share"] <= BOLD else min(RATES)} for trial in begin]
         return [{key: value for key, value in trial.items() if key in known} for trial in rated]
 
 
