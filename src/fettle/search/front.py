@@ -21,8 +21,9 @@ def choose(found: Found, config: SearchConfig) -> list[Choice]:
     """Return ``config.candidates`` of what was made, the fastest first.
 
     Those that are good enough come before those that are not; of these, networks in their fastest form before the same
-    in others, which luck on val has chosen as one; of these, those that none beats before those that one does. The
-    whole network in its best form is always among them: it is what everything else has to be better than.
+    in others, which luck on val has chosen as one; of these, those that none beats before those that one does. Two are
+    always among them: the whole network in its best form, which everything else has to be better than, and of what
+    is good enough and faster the one that lost least, which test is likeliest to find good enough too.
     """
     made = [Choice(owner, each) for owner, standings in found.standings.items() for each in standings]
 
@@ -39,6 +40,10 @@ def choose(found: Found, config: SearchConfig) -> list[Choice]:
     whole = (choice for choice in made if choice.owner == WHOLE)
     safe = min(whole, key=lambda choice: (not is_good(choice), choice.standing.ms))
     best = [choice for choice in sorted(made, key=rank) if choice != safe][: config.candidates - 1]
+    faster = [choice for choice in firsts.values() if is_good(choice) and choice.standing.ms < safe.standing.ms]
+    surest = min(faster, key=lambda choice: (choice.standing.drop, -choice.standing.score), default=safe)
+    if best and surest not in (safe, *best):
+        best[-1] = surest
     chosen = sorted([*best, safe], key=lambda choice: choice.standing.ms)
     return [*chosen, *[chosen[-1]] * (config.candidates - len(chosen))]  # a pipeline has as many candidates as it says
 

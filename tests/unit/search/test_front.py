@@ -50,6 +50,15 @@ def test_another_network_comes_before_another_form_of_the_same() -> None:
     assert owners(found(t1=twice, t2=[(INT8, 3.0, 0.9)]))[:2] == [("1", "int8-openvino"), ("1", "float32-openvino")]
 
 
+def test_the_one_that_lost_least_has_a_place() -> None:
+    search = found(t1=[(INT8, 1.0, 0.945)], t2=[(INT8, 2.0, 0.945)], t3=[(INT8, 3.0, 0.945)])
+    (surest,) = search.standings["3"]
+    standings = {**search.standings, "3": (replace(surest, drop=-0.01),)}
+    assert owners(replace(search, standings=standings)) == [(who, "int8-openvino") for who in ("1", "3", WHOLE)]
+    slower = {**standings, "3": (replace(surest, ms=9.5, drop=-0.01),)}
+    assert owners(replace(search, standings=slower))[:2] == [(who, "int8-openvino") for who in ("1", "2")]
+
+
 def test_what_is_not_good_enough_only_fills_up() -> None:
     search = found(t1=[(INT8, 1.0, 0.90)], t2=[(INT8, 2.0, 0.945)])
     assert owners(search) == [("2", "int8-openvino"), (WHOLE, "int8-openvino"), (WHOLE, "float32-openvino")]
