@@ -16,7 +16,7 @@ from fettle.spec import SearchConfig
 FASTER = 0.95  # of the whole network's latency: what does not come below is not trained
 SLACK = (0.04, 0.02)  # what a score is expected to gain from the first and from the second training to the last
 FULL = 3  # trainings of a trial that was trained in full
-SPARE = 2  # trials that lost nothing are made as they are, without a training in full
+SPARE = 2  # trials that are good enough are made as they are, without a training in full
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
 MISJUDGED = 1.2  # by so much may the table be wrong
@@ -88,10 +88,9 @@ class Policy:
         """Return one of ``free`` that should be made as it is.
 
         Val has few images, and luck with them chooses what is trained in full: beside it, the front should have what
-        lost nothing in its first training.
+        was good enough before.
         """
-        briefly = sum(trial.level < FULL and self._is_made(trial) for trial in self.trials)
-        if self.used < EXPLORE or briefly >= SPARE or self.left < self.ground.finish:
+        if self.used < EXPLORE or self.left < self.ground.finish:
             return None
         return next(iter(self._spares(free)), None)
 
@@ -112,9 +111,9 @@ class Policy:
         budget, level = self.ground.budget, self.next_level(trial)
         if level < FULL:
             return budget.epochs[level - 1]
-        overhead, epoch = self.ground.finish, trial.seconds_an_epoch
-        spare = sum(each != trial for each in self._spares(self.trials)[:SPARE])
-        return budget.last(self.left - spare * overhead, epoch=epoch, overhead=overhead, done=len(self._full))
+        return budget.last(
+            self._left_beside(trial), epoch=trial.seconds_an_epoch, overhead=self.ground.finish, done=len(self._full)
+        )
 
     def expected_drop(self, trial: Trial) -> float:
         """Return the drop that a full training would end with, by what it brought to others."""
@@ -160,7 +159,7 @@ class Policy:
         if not int8 or trial.level > FULL or self.judge.of(trial) > self.judge.max_drop:
             return False
         again = ROUNDING * self.ground.budget.epochs[0] * trial.seconds_an_epoch + self.ground.finish
-        return all(each.kept for each in self._good(int8)) and self.left > again
+        return all(each.kept for each in self._good(int8)) and self._left_beside(trial) > again
 
     def worth(self, standings: Sequence[Standing]) -> tuple[bool, float]:
         """Return what orders two lots of forms of the same network: good enough and fast; else accurate."""
@@ -174,9 +173,20 @@ class Policy:
         return str(trial.number) in self.standings
 
     def _spares(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Return those that lost nothing, and are trained no further, the fastest first."""
+        """Return which of those that are good enough as they are should be made so, the best first.
+
+        The fastest that lost nothing; where there is none, the one that lost least.
+        """
+        briefly = [trial for trial in self.trials if trial.level < FULL and self._is_made(trial)]
         known = [trial for trial in trials if trial.left is None and trial.level < FULL and not self._is_made(trial)]
-        return sorted(filter(self.judge.lost_nothing, known), key=lambda trial: trial.measured_ms)
+        good = [trial for trial in known if trial.rungs and self.judge.of(trial) <= self.judge.max_drop]
+        sure = [trial for trial in good if self.judge.lost_nothing(trial)]
+        ranked = sorted(sure, key=lambda trial: trial.measured_ms) or sorted(good, key=self.judge.of)[:1]
+        return ranked[: max(SPARE - len(briefly), 0)]
+
+    def _left_beside(self, trial: Trial) -> float:
+        """Return the seconds that are left for a trial, when what is good enough already has been made."""
+        return self.left - self.ground.finish * sum(each != trial for each in self._spares(self.trials))
 
     def _is_unfinished(self, trial: Trial) -> bool:
         """Return whether there was less time for its last training than was planned, and it is not good enough."""
