@@ -129,6 +129,24 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
     assert {"0", "1"} < set(read_standings(notebook))
 
 
+def test_where_all_lost_something_the_one_that_lost_least_is_made_and_has_time_for_it(
+    working: Worker,
+) -> None:
+    ground, notebook = working.ground, working.notebook
+    best, loss = ground.judge.trained, ground.judge.loss
+    first = noted(working, 0, 0.6 * ground.ms, Rung(1, 1, best - 0.01, loss, 1.0))
+    second = noted(working, 1, 0.5 * ground.ms, Rung(1, 1, best - 0.02, loss, 1.0))
+    poor = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, best - 0.4, 9 * loss, 1.0))
+    notebook.spend("trials", working.policy.left - 2.5 * ground.finish)
+    assert working.policy.spare([first, second, poor]) == first
+    assert working.policy._left_beside(second) == pytest.approx(1.5 * ground.finish)
+    assert working.policy._left_beside(first) == pytest.approx(2.5 * ground.finish)
+    notebook.note(standings_of(first), [Standing(ground.form, 0.6 * ground.ms, best).to_json()])
+    assert working.policy.spare([second, poor]) == second
+    notebook.note(standings_of(second), [Standing(ground.form, 0.5 * ground.ms, best).to_json()])
+    assert working.policy.spare([poor]) is None
+
+
 def test_beside_what_is_good_nothing_hopeless_is_trained(working: Worker) -> None:
     ground, notebook = working.ground, working.notebook
     loss = ground.judge.loss
