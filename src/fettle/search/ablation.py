@@ -101,7 +101,7 @@ def ablate(subject: Subject, config: SearchConfig, ground: Ground, notebook: Not
         log.info("ablation: left out, no trial is good enough")
         return None
     trial, standing = best
-    ablator = _Ablator(subject, ground, notebook, track, trial, standing, max_drop=config.max_drop or 0.0)
+    ablator = _Ablator(subject, ground, notebook, track, trial, standing)
     wanted = variants(trial.shape, standing, ground.space, taught=_is_taught(subject))
     return Ablation(trial.number, standing.form, ablator.epochs, tuple(map(ablator.row, wanted)))
 
@@ -132,7 +132,6 @@ class _Ablator:
     track: Track
     trial: Trial
     standing: Standing
-    max_drop: float
 
     @property
     def epochs(self) -> int:
@@ -208,7 +207,7 @@ class _Ablator:
         """Return the export in the form of the variant, made as the search makes it."""
         form, folder = variant.form, Path(tempfile.mkdtemp(dir=self.track.folder))
         if variant.mixed:
-            return hold(exported, form, self.subject, folder, self.max_drop).export
+            return hold(exported, form, self.subject, folder, self.ground.judge.max_drop).export
         config = QuantizeConfig(precision=form.precision)
         return quantize(exported, folder, self.subject.calibration, config=config, runtime=form.runtime)
 

@@ -87,7 +87,7 @@ class Finish:
             learnt, rung = self.subject.fit(
                 model, architecture, level=level, epochs=epochs, lr=trial.lr(level), folder=work, qat=True
             )
-            after = self._stand(learnt, architecture, before[0].drop, fresh)  # the rung tells of rounding by batches
+            after = self._stand(learnt, architecture, before[0].drop, fresh)  # its rung has a batch's ranges
         except (DivergedError, OptimizeError) as error:
             log.info("trial %d: training with rounding: %s", trial.number, error)
             shutil.rmtree(fresh, ignore_errors=True)

@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,9 +66,8 @@ class Worker:
         claims: Claims,
         track: Track,
     ) -> None:
-        self.subject, self.ground, self.seed = subject, ground, config.seed
+        self.subject, self.config, self.ground = subject, config, ground
         self.notebook, self.claims, self.track = notebook, claims, track
-        self.config = config
         self.finish = Finish(subject, config, ground, notebook, track)
         self.study = optuna.create_study(
             study_name="fettle",
@@ -106,15 +105,15 @@ class Worker:
 
     def _claim(self) -> tuple[Task | None, bool]:
         """Return what to go on with, claimed, and whether others are still at work where there is nothing."""
-        trials = self.notebook.trials()
-        task = self._choose(trials)
+        policy = self.policy
+        task = self._choose(policy)
         if task is None:
-            return None, any(self._is_taken(trial) for trial in trials)
+            return None, any(self._is_taken(trial) for trial in policy.trials)
         self._claim_of(task[0]).write_text(self.claims.name)
         return task, True
 
-    def _choose(self, trials: Sequence[Trial]) -> Task | None:
-        policy, free = self.policy, [trial for trial in trials if not self._is_taken(trial) and trial.left is None]
+    def _choose(self, policy: Policy) -> Task | None:
+        free = [trial for trial in policy.trials if not self._is_taken(trial) and trial.left is None]
         if trial := next((trial for trial in free if self._is_half_done(trial)), None):
             return trial, self._first if trial.level == 0 else self._finish
         if trial := policy.promising(free):
@@ -138,7 +137,7 @@ class Worker:
 
     def _begin(self) -> Trial:
         begun = len(self.study.trials)
-        self.study.sampler = make_sampler(self.seed + 100_003 * begun)
+        self.study.sampler = make_sampler(self.config.seed + 100_003 * begun)
         asked = self.study.ask(self.ground.space.distributions)
         trial = Trial(asked.number, self.ground.space.shape(asked.params))
         self.notebook.save(trial)

@@ -83,11 +83,8 @@ class Classification(nn.Module):
     """
 
     monitors: Mapping[str, Direction] = MappingProxyType(
-        {
-            "macro_f1": "max", "accuracy": "max", "precision": "max", "recall": "max", "auroc": "max", "loss": "min",
-            "epoch": "max",
-        }
-    )  # fmt: skip
+        {"macro_f1": "max", "accuracy": "max", "precision": "max", "recall": "max", "auroc": "max", "loss": "min"}
+    )
     parts: tuple[str, ...] = ()
     shown: Mapping[str, str] = MappingProxyType(
         {"accuracy": "accuracy %.3f", "macro_f1": "macro F1 %.3f", "gap": "gap %+.3f"}

@@ -91,7 +91,7 @@ class Detection(nn.Module):
     """YOLOv5's loss; mean average precision after NMS, precision and recall where F1 is highest."""
 
     monitors: Mapping[str, Direction] = MappingProxyType(
-        {"map50_95": "max", "map50": "max", "precision": "max", "recall": "max", "loss": "min", "epoch": "max"}
+        {"map50_95": "max", "map50": "max", "precision": "max", "recall": "max", "loss": "min"}
     )
     parts: tuple[str, ...] = ("box_loss", "objectness_loss", "classification_loss", "iou")
     shown: Mapping[str, str] = MappingProxyType({"map50": "mAP50 %.3f", "map50_95": "mAP50-95 %.3f", "iou": "IoU %.3f"})

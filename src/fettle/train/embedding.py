@@ -56,7 +56,7 @@ class Embedding(nn.Module):
     """
 
     monitors: Mapping[str, Direction] = MappingProxyType(
-        {"map_at_r": "max", "rank1": "max", "tar": "max", "loss": "min", "epoch": "max"}
+        {"map_at_r": "max", "rank1": "max", "tar": "max", "loss": "min"}
     )
     parts: tuple[str, ...] = ()
     shown: Mapping[str, str] = MappingProxyType({"rank1": "rank-1 %.3f", "map_at_r": "MAP@R %.3f", "tar": "TAR %.3f"})

@@ -1,7 +1,7 @@
 """Fit a network to a data set; whatever interrupts it, the same call goes on where it was."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from fettle.train.attention import AttentionTransfer
 from fettle.train.batches import Batches
 from fettle.train.files import BEST, FINAL, LAST, save_weights
 from fettle.train.module import Fitter
-from fettle.train.objectives import Objective, make_objective
+from fettle.train.objectives import Direction, Objective, make_objective
 from fettle.train.precision import choose_precision
 from fettle.train.recorder import Recorder, interrupted
 from fettle.train.regularize import Distillation
@@ -67,7 +67,7 @@ def fit(
     _check(dataset, config, teacher=teacher, distil=distil)
     distillation = _taught(model, architecture, teacher, distil)
     objective = make_objective(dataset, config, distillation)
-    monitor = _monitor(config, objective)
+    monitor, direction = _monitor(config, objective)
     team = _assemble(dataset, config)
     begun = partial(
         begin, folder, model, architecture, dataset, config, teacher=teacher, distil=distil,
@@ -79,7 +79,7 @@ def fit(
     recorder = Recorder(
         folder,
         monitor={"loss": "val_loss"}.get(monitor, monitor),
-        maximize=objective.monitors[monitor] == "max",
+        maximize=direction == "max",
         patience=config.patience,
         on_epoch=on_epoch,
     )
@@ -136,11 +136,13 @@ def _run(fitter: Fitter, batches: Batches, recorder: Recorder, folder: Path, tea
         sys.exit(0)
 
 
-def _monitor(config: TrainConfig, objective: Objective) -> str:
-    monitor = config.monitor or next(iter(objective.monitors))
-    if monitor not in objective.monitors:
-        raise SpecError(f"`train.monitor` must be one of {', '.join(objective.monitors)}, got {monitor!r}.")
-    return monitor
+def _monitor(config: TrainConfig, objective: Objective) -> tuple[str, Direction]:
+    """Return what picks the best epoch, and which way is better; ``epoch`` itself takes the last, of every task."""
+    monitors: Mapping[str, Direction] = {**objective.monitors, "epoch": "max"}
+    monitor = config.monitor or next(iter(monitors))
+    if monitor not in monitors:
+        raise SpecError(f"`train.monitor` must be one of {', '.join(monitors)}, got {monitor!r}.")
+    return monitor, monitors[monitor]
 
 
 def _check(dataset: Dataset, config: TrainConfig, *, teacher: nn.Module | None, distil: DistilConfig | None) -> None:

@@ -30,8 +30,8 @@ class RememberedTeacher(nn.Module):
         answer = self.answers.get(key)
         if answer is None:
             answer = self.teacher(images)
-            self.left -= answer.nbytes
-            if self.left >= 0:
+            if answer.nbytes <= self.left:
+                self.left -= answer.nbytes
                 self.answers[key] = answer
         return answer
 

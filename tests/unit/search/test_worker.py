@@ -121,7 +121,7 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
     assert working.policy.spare(trials) is None, "while there is time to look for others"
     notebook.spend("trials", 900.0)
     made = []
-    while task := working._choose(notebook.trials()):
+    while task := working._choose(working.policy):
         assert task[1] == working._finish, "an epoch of any takes too long"
         task[1](task[0])
         made.append(task[0].number)
