@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from fettle.data.dataset import Dataset
@@ -89,6 +90,15 @@ def test_nothing_is_written_elsewhere_and_nothing_chatters(
 def test_it_stops_early_and_keeps_the_best(dataset: Dataset, tmp_path: Path) -> None:
     result = run(dataset, tmp_path, epochs=20, patience=2, lr=1e-8, monitor="accuracy", schedule="constant")
     assert result.history[-1]["epoch"] == len(result.history) == result.best["epoch"] + 2
+
+
+def test_the_last_epoch_may_be_kept_instead_of_the_best(dataset: Dataset, tmp_path: Path) -> None:
+    result = run(dataset, tmp_path, epochs=3, monitor="epoch", patience=1)
+    assert result.best == result.history[-1]
+    assert result.best["epoch"] == 3, "the last is always the best: patience has no end"
+    final = load_file(tmp_path / "final.safetensors")
+    for name, value in result.model.state_dict().items():
+        torch.testing.assert_close(value, final[name])
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(dataset: Dataset, tmp_path: Path) -> None:
