@@ -1,9 +1,13 @@
 """What a worker does with one trial: it aims again where the table misjudged it, and no training makes it worse."""
 
+import copy
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from fettle.search import worker
@@ -23,6 +27,17 @@ def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
     trial = Trial(number, SHAPE, latencies={str(working.ground.form): ms}, rungs=rungs)
     working.notebook.save(trial, working.subject.model, working.subject.architecture)
     return trial
+
+
+def test_a_training_keeps_its_last_epoch(suffering: Subject, tmp_path: Path) -> None:
+    """The best of many is the luckiest too; at this rate it is seldom the last."""
+    model = copy.deepcopy(suffering.model)
+    fitted, rung = suffering.fit(model, suffering.architecture, level=1, epochs=4, lr=0.02, folder=tmp_path / "fit")
+    rows = [json.loads(line) for line in (tmp_path / "fit" / "history.jsonl").read_text().splitlines()]
+    assert (rung.score, rung.loss) == (rows[-1]["accuracy"], rows[-1]["val_loss"])
+    final = load_file(tmp_path / "fit" / "final.safetensors")
+    for name, value in fitted.state_dict().items():
+        torch.testing.assert_close(value, final[name])
 
 
 @pytest.mark.parametrize(("score", "loss", "better"), [(0.8, 0.5, False), (0.95, 0.5, True), (0.89, 0.1, True)])
