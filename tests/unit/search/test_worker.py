@@ -32,7 +32,7 @@ def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
 def test_a_training_keeps_its_last_epoch(suffering: Subject, tmp_path: Path) -> None:
     """The best of many is the luckiest too; at this rate it is seldom the last."""
     model = copy.deepcopy(suffering.model)
-    fitted, rung = suffering.fit(model, suffering.architecture, level=1, epochs=4, lr=0.02, folder=tmp_path / "fit")
+    fitted, rung = suffering.fit(model, suffering.architecture, level=1, epochs=4, lr=0.05, folder=tmp_path / "fit")
     rows = [json.loads(line) for line in (tmp_path / "fit" / "history.jsonl").read_text().splitlines()]
     assert (rung.score, rung.loss) == (rows[-1]["accuracy"], rows[-1]["val_loss"])
     final = load_file(tmp_path / "fit" / "final.safetensors")
