@@ -161,7 +161,7 @@ def torch_pruning(bench: Bench) -> Tool:
     from fettle.steps.prune import prune
 
     data, train, work = bench.data.artifact.path, bench.spec.train, bench.work / "torch-pruning"
-    config = PruneConfig(ratio=0.6, by="params", importance="l1", width_step=1)
+    config = PruneConfig(ratio=0.6, by="params", importance="l1", width_step=1, reconstruct=False)
     pruned = prune(bench.model, work / "model", dataset=data, config=config).path
     tuning = FinetuneConfig(epochs=max(train.epochs // 2, 1), lr=train.lr, distil=None)
     tuned = finetune(pruned, data, work / "tuned", config=tuning, train=train).path

@@ -26,6 +26,7 @@ TIE = 1e-8
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 Share = float | Mapping[str, float]
+Kept = Mapping[str, Sequence[int]]  # layer that has lost some of its outputs -> the indices of those that are left
 
 IMPORTANCES: Mapping[str, Callable[[], Any]] = {
     # Of the layer whose outputs go, alone (Li et al. 2017).
@@ -39,8 +40,8 @@ IMPORTANCES: Mapping[str, Callable[[], Any]] = {
 
 def remove_channels(
     model: nn.Module, config: PruneConfig, share: Share, *, example_input: torch.Tensor, keep: Sequence[str]
-) -> nn.Module:
-    """Return a copy of ``model`` without its least important channels.
+) -> tuple[nn.Module, Kept]:
+    """Return a copy of ``model`` without its least important channels, and which outputs layers still have.
 
     Args:
         model: Network in eval mode, with gradients for ``taylor``.
@@ -54,11 +55,24 @@ def remove_channels(
         OptimizeError: If Torch-Pruning does not understand the network.
     """
     model = _copy_with_gradients(model)
+    kept = {name: list(range(len(module.weight))) for name, module in _prunable(model)}
+    full = {name: len(left) for name, left in kept.items()}
+    names = {module: name for name, module in _prunable(model)}
     pruner = make_pruner(model, config, share, example_input=example_input, keep=keep)
     with _understood(), torch.no_grad():
-        pruner.step()
+        for group in pruner.step(interactive=True):
+            for dep, channels in group:
+                name = names.get(dep.target.module)
+                if name is not None and pruner.DG.is_out_channel_pruning_fn(dep.handler):
+                    gone = set(channels)
+                    kept[name] = [old for place, old in enumerate(kept[name]) if place not in gone]
+            group.prune()
         model(example_input)
-    return model
+    return model, {name: left for name, left in kept.items() if len(left) < full[name]}
+
+
+def _prunable(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    return ((name, module) for name, module in model.named_modules() if isinstance(module, PRUNABLE))
 
 
 def make_pruner(

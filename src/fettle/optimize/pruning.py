@@ -15,7 +15,15 @@ import torch_pruning as tp
 from torch import nn
 
 from fettle.errors import OptimizeError
-from fettle.optimize.channels import PRUNABLE, Batches, accumulate_gradients, names_of, output_layers, remove_channels
+from fettle.optimize.channels import (
+    PRUNABLE,
+    Batches,
+    Kept,
+    accumulate_gradients,
+    names_of,
+    output_layers,
+    remove_channels,
+)
 from fettle.spec import PruneConfig
 
 PROBES = 10
@@ -41,6 +49,7 @@ class PruneResult:
         after: Cost of the smaller one.
         channel_share: Share of all channels that was asked of Torch-Pruning.
         widths: Layer -> outputs before and after, of those that became narrower.
+        kept: Which outputs these still have.
     """
 
     model: nn.Module
@@ -48,6 +57,7 @@ class PruneResult:
     after: Cost
     channel_share: float
     widths: Mapping[str, tuple[int, int]]
+    kept: Kept
 
     def removed(self, of: str) -> float:
         """Return the share of ``params`` or ``macs`` that went."""
@@ -80,11 +90,11 @@ def prune(
     if config.importance == "taylor":
         accumulate_gradients(ranked, batches or ())
     before = measure(model, example_input)
-    low, high = _Probe(0.0, ranked, before), None
+    low, high = _Probe(0.0, ranked, {}, before), None
     for _ in range(PROBES):
         share = (low.share + (high.share if high else 1.0)) / 2
-        pruned = remove_channels(ranked, config, share, example_input=example_input, keep=names)
-        probe = _Probe(share, pruned, measure(pruned, example_input))
+        pruned, kept = remove_channels(ranked, config, share, example_input=example_input, keep=names)
+        probe = _Probe(share, pruned, kept, measure(pruned, example_input))
         removed = _removed(before, probe.cost, config.by)
         if removed < config.ratio:
             low = probe
@@ -94,7 +104,7 @@ def prune(
             break
     best = _choose([high, low] if high else [low], before, config)
     best.model.zero_grad(set_to_none=True)
-    return PruneResult(best.model, before, best.cost, best.share, _narrowed(model, best.model))
+    return PruneResult(best.model, before, best.cost, best.share, _narrowed(model, best.model), best.kept)
 
 
 def measure(model: nn.Module, example_input: torch.Tensor) -> Cost:
@@ -109,6 +119,7 @@ def measure(model: nn.Module, example_input: torch.Tensor) -> Cost:
 class _Probe:
     share: float
     model: nn.Module
+    kept: Kept
     cost: Cost
 
 

@@ -180,6 +180,8 @@ class _Ablator:
     def _train(self, variant: Variant) -> tuple[Export, float]:
         """Return the float export after a first training, and its share of the parameters."""
         shaped = self.ground.shaper.shape(variant.shape, self.table)
+        if variant.fitted:
+            self.ground.shaper.reconstruct(shaped)
         learner = self.subject if variant.taught else replace(self.subject, distil=None)
         work = self.place / f"fit-{variant.lever}"
         model, _ = learner.fit(

@@ -32,7 +32,7 @@ from fettle.spec import SearchConfig
 FORMS = 2  # that trials are timed and made in
 NEAR = 0.02  # below the floor: what a form may cost the whole network, and not a trial that is trained again
 BLOCKS = 0.5  # share of the blocks that may be skipped
-LAYOUT = 4  # of what is noted: a search of another version is another one
+LAYOUT = 5  # of what is noted: a search of another version is another one
 T = TypeVar("T")
 log = logging.getLogger("fettle")
 
@@ -113,7 +113,7 @@ def survey(
     keep = output_layers(model, subject.normalized[:1])
     blocks = known.get("blocks", lambda: rank_blocks(model, subject.normalized, keep=keep) if depth else {})
     budget = plan_budget(60 * config.minutes, epoch=subject.epoch_seconds, overhead=overhead, most=subject.train.epochs)
-    shaper = Shaper(model, architecture, blocks=tuple(blocks), batches=subject.batches)
+    shaper = Shaper(model, architecture, blocks=tuple(blocks), batches=subject.batches, images=subject.examples)
     space = Space(
         sizes=_sizes(subject, config),
         blocks=int(len(blocks) * BLOCKS),

@@ -13,9 +13,10 @@ from fettle.models.architecture import Architecture
 from fettle.models.depth import skip_blocks
 from fettle.models.input_size import look_at_smaller
 from fettle.models.plan import read_plan
-from fettle.optimize.channels import Batches, accumulate_gradients, output_layers, remove_channels
+from fettle.optimize.channels import Batches, Kept, accumulate_gradients, output_layers, remove_channels
 from fettle.optimize.groups import Group, find_groups
 from fettle.optimize.pruning import Cost, measure
+from fettle.optimize.reconstruction import estimate_norms, reconstruct
 from fettle.search.layers import Layer, read_layers
 from fettle.search.table import Table
 from fettle.search.widths import Spread, find_widths
@@ -61,12 +62,14 @@ class Shaped:
         architecture: That rebuilds it.
         predicted: Share of the whole network's latency that it is expected to take.
         cost: Parameters and multiply-accumulates.
+        kept: Which outputs its narrower layers still have.
     """
 
     model: nn.Module
     architecture: Architecture
     predicted: float
     cost: Cost
+    kept: Kept
 
 
 class Shaper:
@@ -77,6 +80,7 @@ class Shaper:
         architecture: Of it.
         blocks: Those that may be left out, those that are missed least first.
         batches: Makes the training images and labels that ``taylor`` needs; ``None`` where the task knows no loss.
+        images: Makes the images that layers are fitted on, (N, 3, S, S) float32.
     """
 
     def __init__(
@@ -86,8 +90,11 @@ class Shaper:
         *,
         blocks: tuple[str, ...],
         batches: Callable[[], Batches] | None,
+        images: Callable[[], torch.Tensor],
     ) -> None:
-        self.model, self.architecture, self.blocks, self.batches = model, architecture, blocks, batches
+        self.model, self.architecture, self.blocks = model, architecture, blocks
+        self.batches, self.images = batches, images
+        self.smaller: dict[int, nn.Module] = {}
 
     @cached_property
     def ranked(self) -> nn.Module:
@@ -122,14 +129,28 @@ class Shaper:
             comparable=shape.importance == "taylor",
         )
         shares = {group.root: 1 - widths[group.root] / group.width for group in groups}
-        model, architecture = self._narrow(model, architecture, config, keep, shares)
-        return Shaped(model, architecture, expected / whole, measure(model, self.example))
+        model, architecture, kept = self._narrow(model, architecture, config, keep, shares)
+        return Shaped(model, architecture, expected / whole, measure(model, self.example), kept)
+
+    def reconstruct(self, shaped: Shaped) -> None:
+        """Fit what is left to what the whole network makes of images of the same size, in place."""
+        seen = shaped.architecture.input_size
+        whole = self.model if seen is None or seen == self.architecture.input_size else self._seeing(seen)
+        reconstruct(shaped.model, whole, self.images(), kept=shaped.kept)
+
+    def _seeing(self, size: int) -> nn.Module:
+        """Return the whole network at smaller images, whose statistics are others."""
+        if size not in self.smaller:
+            whole, _ = self._coarse(Shape(size, 0, "even", "group_norm", 1, 1.0))
+            estimate_norms(whole, self.images())
+            self.smaller[size] = whole
+        return self.smaller[size]
 
     def narrow(self, input_size: int, shares: Mapping[str, float]) -> tuple[nn.Module, Architecture]:
         """Return a network with some share of its groups gone, by their roots; it serves for its latency alone."""
         model, architecture = self._coarse(Shape(input_size, 0, "even", "group_norm", 8, 1.0))
         config = PruneConfig(importance="group_norm", width_step=8, ratio=NO_LIMIT)
-        return self._narrow(model, architecture, config, output_layers(model, self.example), shares)
+        return self._narrow(model, architecture, config, output_layers(model, self.example), shares)[:2]
 
     def roots(self) -> list[str]:
         """Return the layers whose widths can be chosen."""
@@ -177,10 +198,11 @@ class Shaper:
         config: PruneConfig,
         keep: list[str],
         shares: Mapping[str, float],
-    ) -> tuple[nn.Module, Architecture]:
+    ) -> tuple[nn.Module, Architecture, Kept]:
         gone = {root: share for root, share in shares.items() if share > 0}
+        kept: Kept = {}
         if gone:
-            model = remove_channels(model, config, gone, example_input=self.example, keep=keep)
+            model, kept = remove_channels(model, config, gone, example_input=self.example, keep=keep)
             architecture = replace(architecture, plan=read_plan(model))
         model.zero_grad(set_to_none=True)
         learnt = {name: value.requires_grad for name, value in self.model.named_parameters()}
@@ -189,4 +211,4 @@ class Shaper:
             value,
         ) in model.named_parameters():  # gradients were needed of those too that a family keeps as they are
             value.requires_grad_(learnt[name])
-        return model.eval(), architecture
+        return model.eval(), architecture, kept

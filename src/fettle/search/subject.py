@@ -18,6 +18,7 @@ from fettle.export.served import Normalize
 from fettle.models.architecture import Architecture
 from fettle.optimize.calibration import calibration_images
 from fettle.optimize.channels import Batches
+from fettle.optimize.reconstruction import reconstruction_images
 from fettle.search.trials import Rung
 from fettle.spec import DistilConfig, TrainConfig
 from fettle.spec.recipes import DISTILLED
@@ -79,6 +80,10 @@ class Subject:
         normalize = Normalize(self.architecture.mean, self.architecture.std)
         images: torch.Tensor = normalize(torch.from_numpy(self.calibration[:BLOCK_IMAGES]))
         return images
+
+    def examples(self) -> torch.Tensor:
+        """Return the training images that layers are fitted on after channels are gone."""
+        return reconstruction_images(self.data, self.architecture)
 
     def fit(
         self,

@@ -22,6 +22,7 @@ class Variant:
         shape: What is asked for.
         form: In which it is scored and timed.
         taught: Whether the whole network teaches it.
+        fitted: Whether its layers are fitted to those of the whole network before it is trained.
         mixed: Whether layers may stay in float.
         again: Whether it is the network of :data:`FOUND`, which is not trained once more.
     """
@@ -32,6 +33,7 @@ class Variant:
     form: Form
     taught: bool
     mixed: bool
+    fitted: bool = True
     again: bool = False
 
 
@@ -52,6 +54,8 @@ def variants(shape: Shape, standing: Standing, space: Space, *, taught: bool) ->
         yield replace(found, lever="depth", instead="all blocks", shape=replace(shape, skipped=0))
     if space.widths:
         yield from _of_widths(found, space)
+    if space.widths or shape.skipped or shape.input_size != space.sizes[0]:
+        yield replace(found, lever="reconstruct", instead="layers as they were left", fitted=False)
     if taught:
         yield replace(found, lever="distil", instead="without the teacher", taught=False)
     yield from _of_form(found)

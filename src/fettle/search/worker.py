@@ -160,6 +160,7 @@ class Worker:
             return self._leave(trial, "it is not faster than the whole network")
         if self.policy.is_overtaken(trial.measured_ms):
             return self._leave(trial, OVERTAKEN)
+        ground.shaper.reconstruct(shaped)
         trial = self._train(trial, shaped.model, shaped.architecture, level=1, epochs=ground.budget.epochs[0])
         if trial.left is not None:
             return self._leave(trial, trial.left)

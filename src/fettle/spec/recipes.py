@@ -43,6 +43,9 @@ class PruneConfig(Section):
     width_step: int = Field(16, ge=1)
     """Widths stay multiples of this: kernels are slow at odd widths. 32 was faster still for ResNets in OpenVINO, and
     too coarse for narrow networks."""
+    reconstruct: bool = True
+    """Fit the layers that are left to what those of the whole network answer to some training images, without labels
+    (least squares, He et al. 2017): a network that pruning broke comes back most of the way before it is trained."""
     speed: SpeedConfig | None = None
     """Find the smallest ``ratio``, and the ``width_step``, that make the network so much faster, by measuring; these
     keys are then passed over."""

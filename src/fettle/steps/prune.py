@@ -16,6 +16,7 @@ from fettle.models import Architecture, load_model, read_plan, save_model
 from fettle.models.prunable import make_prunable
 from fettle.optimize import pruning
 from fettle.optimize.calibration import calibration_images
+from fettle.optimize.reconstruction import reconstruct, reconstruction_images
 from fettle.search.speed import prune_for_speed
 from fettle.search.track import CALIBRATION
 from fettle.spec import PruneConfig
@@ -30,7 +31,7 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
     Args:
         model: ``model`` artifact.
         out: Where the pruned ``model`` artifact is written.
-        dataset: ``dataset`` artifact; training images are looked at for ``taylor`` importance only.
+        dataset: ``dataset`` artifact; training images are looked at for ``taylor`` importance and to reconstruct.
         config: How much to prune, and by which importance.
 
     Raises:
@@ -62,6 +63,8 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
         images = calibration_images(data, CALIBRATION)
         found = prune_for_speed(network, architecture, config, config.speed, prune=remove, images=images)
         result, told = found.pruned, {"speed": found.to_json()}
+    if config.reconstruct:
+        reconstruct(result.model, network, reconstruction_images(data, architecture), kept=result.kept)
     parents = {"model": source.card, "dataset": data.artifact.card}
     with card.create(out, kind="model", name=source.card.name, config=config.to_json(), parents=parents) as draft:
         save_model(draft.path, result.model, replace(architecture, plan=read_plan(result.model)))

@@ -22,7 +22,7 @@ def test_widths_after_pruning_are_those_that_the_groups_foretell() -> None:
     assert {group.root: group.width for group in groups}["layer4.1.conv1"] == 512
     chosen = {group.root: group.width // 2 for group in groups if group.root.startswith(("layer2", "layer3"))}
     shares = {group.root: 1 - chosen[group.root] / group.width for group in groups if group.root in chosen}
-    narrow = remove_channels(copy.deepcopy(network), CONFIG, shares, example_input=EXAMPLE, keep=keep)
+    narrow, _ = remove_channels(copy.deepcopy(network), CONFIG, shares, example_input=EXAMPLE, keep=keep)
     layers, before = dict(narrow.named_modules()), dict(network.named_modules())
     for name in ("layer2.0.conv1", "layer3.1.conv2", "layer4.0.conv1", "layer1.0.conv1", "fc"):
         inputs = sum((g.width - chosen.get(g.root, g.width)) * g.inputs.get(name, 0) for g in groups)
@@ -53,7 +53,9 @@ def test_spatial_attention_holds_no_channel_back() -> None:
         trunk = {name for name, each in layers.items() if name.startswith(f"{stage}.") and name.endswith("conv_pwl")}
         assert trunk
         assert trunk <= narrowed
-    narrow = remove_channels(network, CONFIG, {group.root: 0.5 for group in groups}, example_input=EXAMPLE, keep=keep)
+    narrow, _ = remove_channels(
+        network, CONFIG, {group.root: 0.5 for group in groups}, example_input=EXAMPLE, keep=keep
+    )
     images = torch.randn(2, 3, 32, 32)
     for stage in attended:
         trunk = next(name for name in layers if name.startswith(f"{stage}.") and name.endswith("conv_pwl"))

@@ -42,6 +42,7 @@ def test_every_lever_is_left_out_once() -> None:
         "prune": {"share": PLENTY, "spread": "clock"},
         "align": {"width_step": 1},
         "importance": {"importance": "group_norm"},
+        "reconstruct": {"fitted": False},
         "distil": {"taught": False},
         "quantize": {"form": FLOAT, "mixed": False, "again": True},
         "mixed precision": {"mixed": False, "again": True},
