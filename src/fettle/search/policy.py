@@ -20,6 +20,7 @@ SPARE = 2  # trials that are good enough are made as they are, without a trainin
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
 MISJUDGED = 1.2  # by so much may the table be wrong
+SLOWED = 1.15  # times as long as all in INT8 takes what has layers in float: less is not worth a training
 ROUNDING = 2.0  # times as long as a plain one takes an epoch with rounding at most
 
 
@@ -159,7 +160,12 @@ class Policy:
         if not int8 or trial.level > FULL or self.judge.of(trial) > self.judge.max_drop:
             return False
         again = ROUNDING * self.ground.budget.epochs[0] * trial.seconds_an_epoch + self.ground.finish
-        return all(each.kept for each in self._good(int8)) and self._left_beside(trial) > again
+        slowed = [each.kept and each.ms > SLOWED * self._plain_ms(trial, each) for each in self._good(int8)]
+        return all(slowed) and self._left_beside(trial) > again
+
+    def _plain_ms(self, trial: Trial, standing: Standing) -> float:
+        """Return the latency with all layers in the precision of the form, as far as it was measured."""
+        return trial.latencies.get(str(standing.form), 0.0)
 
     def worth(self, standings: Sequence[Standing]) -> tuple[bool, float]:
         """Return what orders two lots of forms of the same network: good enough and fast; else accurate."""

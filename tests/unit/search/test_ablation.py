@@ -64,6 +64,7 @@ def test_a_lever_that_was_not_used_is_left_out() -> None:
     assert [each.lever for each in made(whole, form=FLOAT, kept=(), taught=False, importances=("group_norm",))] == [
         FOUND,
         "prune",
+        "reconstruct",
     ]
     assert "mixed precision" not in {each.lever for each in made(kept=())}
 

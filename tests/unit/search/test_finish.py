@@ -55,6 +55,10 @@ def test_what_holds_is_left_alone(trial) -> None:
     standing = replace(finish.ground.whole[0], score=finish.ground.judge.floor, kept=())
     assert not policy_of(finish).wants_rounding(trial, [standing])
     assert policy_of(finish).wants_rounding(trial, [replace(standing, kept=("conv1",))])
+    quick = {str(standing.form): standing.ms / 1.1}
+    assert not policy_of(finish).wants_rounding(
+        replace(trial, latencies=quick), [replace(standing, kept=("conv1",))]
+    ), "what stayed in float costs next to nothing"
     assert not policy_of(finish).wants_rounding(replace(trial, rungs=()), [replace(standing, kept=("conv1",))]), (
         "hopeless in float"
     )

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from fettle import card
+from fettle.data import open_dataset
 from fettle.errors import ArtifactError, HardwareError, OptimizeError
 from fettle.export import open_export
 from fettle.models import Architecture, build_model, load_model, save_model
+from fettle.optimize.reconstruction import estimate_norms, reconstruction_images
 from fettle.spec import PruneConfig, QuantizeConfig, TensorRTConfig
 from fettle.steps.export import export
 from fettle.steps.prune import prune
@@ -21,8 +23,10 @@ def model(castings_dataset, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model"
     architecture = Architecture("classify", "test_resnet", ("defective", "ok"), 32)
     torch.manual_seed(0)
+    network = build_model(architecture)
+    estimate_norms(network, reconstruction_images(open_dataset(castings_dataset), architecture))
     with card.create(path, kind="model", name="test_resnet") as draft:
-        save_model(draft.path, build_model(architecture), architecture)
+        save_model(draft.path, network, architecture)
     return path
 
 
@@ -74,6 +78,20 @@ def test_prune_writes_a_smaller_model_that_loads(model, castings_dataset, tmp_pa
     assert pruned.card.parents["model"]["digest"] == card.read_card(model).digest
     again = prune(model, tmp_path / "again", dataset=castings_dataset, config=config)
     assert again.card.digest == pruned.card.digest
+
+
+def test_a_pruned_model_answers_as_the_whole_one_unless_it_is_left_as_it_is(model, castings_dataset, tmp_path):
+    dense, architecture = load_model(model)
+    images = reconstruction_images(open_dataset(castings_dataset), architecture)
+
+    def misses(reconstruct: bool) -> float:
+        config = PruneConfig(ratio=0.5, width_step=8, reconstruct=reconstruct)
+        pruned = prune(model, tmp_path / f"pruned-{reconstruct}", dataset=castings_dataset, config=config)
+        network, _ = load_model(pruned.path)
+        with torch.no_grad():
+            return float((network(images) - dense(images)).square().mean())
+
+    assert misses(True) < 0.3 * misses(False)
 
 
 @pytest.mark.parametrize(
