@@ -219,7 +219,8 @@ def test_it_tells_what_each_lever_brought_of_the_same_search(
     assert told["spent"]["ablation"] > 0
     assert told["seconds"] == first["seconds"]
     ablation = told["ablation"]
-    assert [row["lever"] for row in ablation["rows"]] == ["found", "prune", "align", "importance", "distil", "quantize"]
+    levers = ["found", "prune", "align", "importance", "reconstruct", "distil", "quantize"]
+    assert [row["lever"] for row in ablation["rows"]] == levers
     assert all(row["failed"] is None and row["times"]["estimate"] > 0 for row in ablation["rows"])
     shares = {row["lever"]: row["params"] for row in ablation["rows"]}
     assert shares["prune"] == 1
