@@ -55,24 +55,19 @@ def remove_channels(
         OptimizeError: If Torch-Pruning does not understand the network.
     """
     model = _copy_with_gradients(model)
-    kept = {name: list(range(len(module.weight))) for name, module in _prunable(model)}
-    full = {name: len(left) for name, left in kept.items()}
-    names = {module: name for name, module in _prunable(model)}
+    names = {module: name for name, module in model.named_modules() if isinstance(module, PRUNABLE)}
+    kept: dict[str, Sequence[int]] = {}
     pruner = make_pruner(model, config, share, example_input=example_input, keep=keep)
     with _understood(), torch.no_grad():
         for group in pruner.step(interactive=True):
             for dep, channels in group:
-                name = names.get(dep.target.module)
-                if name is not None and pruner.DG.is_out_channel_pruning_fn(dep.handler):
-                    gone = set(channels)
-                    kept[name] = [old for place, old in enumerate(kept[name]) if place not in gone]
+                module, gone = dep.target.module, set(channels)
+                if gone and module in names and pruner.DG.is_out_channel_pruning_fn(dep.handler):
+                    left = kept.get(names[module], range(len(module.weight)))
+                    kept[names[module]] = [old for place, old in enumerate(left) if place not in gone]
             group.prune()
         model(example_input)
-    return model, {name: left for name, left in kept.items() if len(left) < full[name]}
-
-
-def _prunable(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    return ((name, module) for name, module in model.named_modules() if isinstance(module, PRUNABLE))
+    return model, kept
 
 
 def make_pruner(

@@ -20,8 +20,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fettle.data import Dataset
 from fettle.export.served import Normalize
 from fettle.models.architecture import Architecture
+from fettle.models.watch import call_watched
+from fettle.optimize.channels import PRUNABLE, Kept
 
-FITTED = (nn.Conv2d, nn.Linear)
 ROWS = 8192  # places of a layer's output that are looked at, over all images
 RIDGE = 0.1  # of the inputs' mean power: how much the weights are held where they are
 PIXELS, MOST = 128 * 224**2, 512  # of all images together, and how many there are at most
@@ -39,7 +40,7 @@ def reconstruction_images(data: Dataset, architecture: Architecture) -> torch.Te
 
 
 @torch.no_grad()
-def reconstruct(model: nn.Module, whole: nn.Module, images: torch.Tensor, *, kept: Mapping[str, Sequence[int]]) -> None:
+def reconstruct(model: nn.Module, whole: nn.Module, images: torch.Tensor, *, kept: Kept) -> None:
     """Fit the layers of ``model`` to the answers of those of the same name in ``whole``, in place.
 
     Layers that are frozen, grouped or called otherwise than with one tensor stay as they are.
@@ -113,38 +114,34 @@ class _Target:
 
 
 def _is_fitted(layer: nn.Module) -> bool:
-    if not isinstance(layer, FITTED) or not layer.weight.requires_grad:
+    if not isinstance(layer, PRUNABLE) or not layer.weight.requires_grad:
         return False
     if isinstance(layer, nn.Linear):
         return True
     return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def _answers(
-    whole: nn.Module, images: torch.Tensor, layers: Mapping[str, nn.Module], kept: Mapping[str, Sequence[int]]
-) -> dict[str, _Target]:
-    found: dict[str, list[_Target]] = {}
-    batches = _batches(images)
+def _answers(whole: nn.Module, images: torch.Tensor, layers: Mapping[str, nn.Module], kept: Kept) -> dict[str, _Target]:
     generator = torch.Generator().manual_seed(0)
+    batches = _batches(images)
 
-    def note(name: str, given: tuple[Any, ...], answer: torch.Tensor) -> None:
-        targets = found.setdefault(name, [])
-        if len(targets) > seen or len(given) != 1:  # once a batch
-            return
-        last = answer.permute(0, 2, 3, 1) if isinstance(layers[name], nn.Conv2d) else answer
-        rows = last.flatten(0, -2)
-        places = torch.randperm(len(rows), generator=generator)[: ROWS // len(batches)]
-        answers = rows[places]
-        targets.append(_Target(places, last.shape[:-1], answers[:, list(kept[name])] if name in kept else answers))
+    def targets(batch: torch.Tensor) -> dict[str, _Target]:
+        found: dict[str, _Target] = {}
 
-    with contextlib.ExitStack() as stack:
-        for name, layer in whole.named_modules():
-            if name in layers:
-                hook = layer.register_forward_hook(lambda _, given, answer, name=name: note(name, given, answer))
-                stack.callback(hook.remove)
-        for seen, batch in enumerate(batches):  # noqa: B007
-            whole(batch)
-    return {name: _joined(targets) for name, targets in found.items() if targets}
+        def note(name: str, layer: nn.Module, given: tuple[Any, ...], answer: Any) -> None:
+            if name not in layers or name in found or len(given) != 1:
+                return
+            last = answer.permute(0, 2, 3, 1) if isinstance(layer, nn.Conv2d) else answer
+            rows = last.flatten(0, -2)
+            places = torch.randperm(len(rows), generator=generator)[: ROWS // len(batches)]
+            answers = rows[places]
+            found[name] = _Target(places, last.shape[:-1], answers[:, list(kept[name])] if name in kept else answers)
+
+        call_watched(whole, batch, note)
+        return found
+
+    parts = [targets(batch) for batch in batches]
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
 
 def _joined(targets: Sequence[_Target]) -> _Target:
@@ -181,7 +178,7 @@ def _fit(layer: nn.Module, inputs: torch.Tensor, answers: torch.Tensor, *, moves
         answers: (P, C).
         moves: Whether a constant may be missed: a batch norm takes it away.
     """
-    assert isinstance(layer, FITTED)
+    assert isinstance(layer, PRUNABLE)
     weight = layer.weight.flatten(1)
     centre, aim = inputs.mean(0), answers.mean(0)
     if layer.bias is None and not moves:
