@@ -7,7 +7,7 @@ on the network and on the rounding of its widths: it is found by bisection.
 import copy
 import difflib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,6 @@ from torch import nn
 
 from fettle.errors import OptimizeError
 from fettle.optimize.channels import (
-    PRUNABLE,
     Batches,
     Kept,
     accumulate_gradients,
@@ -45,23 +44,19 @@ class PruneResult:
 
     Attributes:
         model: The smaller network, in eval mode.
+        kept: Which outputs its narrower layers still have.
         before: Cost of the given network.
         after: Cost of the smaller one.
-        channel_share: Share of all channels that was asked of Torch-Pruning.
-        widths: Layer -> outputs before and after, of those that became narrower.
-        kept: Which outputs these still have.
     """
 
     model: nn.Module
+    kept: Kept
     before: Cost
     after: Cost
-    channel_share: float
-    widths: Mapping[str, tuple[int, int]]
-    kept: Kept
 
     def removed(self, of: str) -> float:
         """Return the share of ``params`` or ``macs`` that went."""
-        return _removed(self.before, self.after, of)
+        return 1.0 - float(getattr(self.after, of)) / float(getattr(self.before, of))
 
 
 def prune(
@@ -90,21 +85,22 @@ def prune(
     if config.importance == "taylor":
         accumulate_gradients(ranked, batches or ())
     before = measure(model, example_input)
-    low, high = _Probe(0.0, ranked, {}, before), None
+    low, high = 0.0, 1.0
+    under: PruneResult | None = None
+    over: PruneResult | None = None
     for _ in range(PROBES):
-        share = (low.share + (high.share if high else 1.0)) / 2
+        share = (low + high) / 2
         pruned, kept = remove_channels(ranked, config, share, example_input=example_input, keep=names)
-        probe = _Probe(share, pruned, kept, measure(pruned, example_input))
-        removed = _removed(before, probe.cost, config.by)
+        pruned.zero_grad(set_to_none=True)
+        result = PruneResult(pruned, kept, before, measure(pruned, example_input))
+        removed = result.removed(config.by)
         if removed < config.ratio:
-            low = probe
+            low, under = share, result
         else:
-            high = probe
+            high, over = share, result
         if config.ratio <= removed <= config.ratio + NEAR:
             break
-    best = _choose([high, low] if high else [low], before, config)
-    best.model.zero_grad(set_to_none=True)
-    return PruneResult(best.model, before, best.cost, best.share, _narrowed(model, best.model), best.kept)
+    return _choose([result for result in (over, under) if result], config)
 
 
 def measure(model: nn.Module, example_input: torch.Tensor) -> Cost:
@@ -115,25 +111,13 @@ def measure(model: nn.Module, example_input: torch.Tensor) -> Cost:
     return Cost(int(params), int(macs))
 
 
-@dataclass(frozen=True)
-class _Probe:
-    share: float
-    model: nn.Module
-    kept: Kept
-    cost: Cost
-
-
-def _removed(before: Cost, after: Cost, of: str) -> float:
-    return 1.0 - float(getattr(after, of)) / float(getattr(before, of))
-
-
-def _choose(probes: Sequence[_Probe], before: Cost, config: PruneConfig) -> _Probe:
-    """Return the first of ``probes`` that removes something and about what is wanted."""
-    smaller = [probe for probe in probes if probe.cost.macs < before.macs]
-    for probe in smaller:
-        if abs(_removed(before, probe.cost, config.by) - config.ratio) <= TOLERANCE:
-            return probe
-    shares = " or ".join(f"{_removed(before, probe.cost, config.by):.1%}" for probe in smaller) or "nothing"
+def _choose(results: Sequence[PruneResult], config: PruneConfig) -> PruneResult:
+    """Return the first of ``results`` that removes something and about what is wanted."""
+    smaller = [result for result in results if result.after.macs < result.before.macs]
+    for result in smaller:
+        if abs(result.removed(config.by) - config.ratio) <= TOLERANCE:
+            return result
+    shares = " or ".join(f"{result.removed(config.by):.1%}" for result in smaller) or "nothing"
     raise OptimizeError(
         f"`prune.ratio` {config.ratio:.1%} of the {config.by} is out of reach with `width_step` {config.width_step}: "
         f"{shares} can be removed. Take a smaller `width_step` or another `ratio`."
@@ -149,13 +133,3 @@ def _known(model: nn.Module, wanted: Sequence[str]) -> list[str]:
             hint = f"did you mean {near[0]!r}?" if near else "see `print(model)` for the names."
             raise OptimizeError(f"`prune.keep` names {name!r}, which the network has not: {hint}")
     return list(wanted)
-
-
-def _narrowed(old: nn.Module, new: nn.Module) -> dict[str, tuple[int, int]]:
-    layers = dict(new.named_modules())
-    widths = {
-        name: (len(module.weight), len(layers[name].weight))
-        for name, module in old.named_modules()
-        if isinstance(module, PRUNABLE)
-    }
-    return {name: pair for name, pair in widths.items() if pair[0] != pair[1]}

@@ -8,9 +8,9 @@ from matplotlib.ticker import PercentFormatter
 
 from fettle.report.figure import GOOD, INK, MUTED, SERIES, axes, style, svg
 from fettle.report.plots import legend_above, log_milliseconds
-from fettle.search.trials import WHOLE
+from fettle.search.trials import BRIEF, FITTED, FULL, WHOLE
 
-LEVELS = {1: "trained briefly", 2: "trained further", 3: "trained in full"}
+LEVELS = {FITTED: "fitted", BRIEF: "trained briefly", FULL: "trained in full"}
 
 
 def front(told: Mapping[str, Any]) -> Markup:

@@ -135,7 +135,7 @@ class _Ablator:
 
     @property
     def epochs(self) -> int:
-        return self.ground.budget.epochs[0]
+        return self.ground.budget.brief
 
     @cached_property
     def table(self) -> Table:
@@ -184,9 +184,7 @@ class _Ablator:
             self.ground.shaper.reconstruct(shaped)
         learner = self.subject if variant.taught else replace(self.subject, distil=None)
         work = self.place / f"fit-{variant.lever}"
-        model, _ = learner.fit(
-            shaped.model, shaped.architecture, level=1, epochs=self.epochs, lr=variant.shape.lr, folder=work
-        )
+        model = learner.fit(shaped.model, shaped.architecture, epochs=self.epochs, lr=variant.shape.lr, folder=work)
         exported = self.track.export(model, shaped.architecture)
         if variant.lever == FOUND:
             self._keep(exported)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from fettle.errors import OptimizeError
 from fettle.evaluate import words
 from fettle.models.architecture import Architecture
 from fettle.search.ground import Ground
-from fettle.search.policy import FULL, Policy
+from fettle.search.policy import Policy
 from fettle.search.subject import Subject
 from fettle.search.track import Track
-from fettle.search.trials import Notebook, Trial
+from fettle.search.trials import FULL, Notebook, Rung, Trial
 from fettle.search.whole import Standing, stand, standings_of
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
@@ -82,12 +83,12 @@ class Finish:
         """Train on with rounding, and return the standings of what is better: that, or what there was ``before``."""
         level, exports = FULL + 1, self.notebook.exports(str(trial.number))
         work = self.notebook.place(trial.number) / f"fit-{level}"
-        fresh, epochs = exports.with_name("rounded"), self.ground.budget.epochs[0]
+        fresh, epochs = exports.with_name("rounded"), self.ground.budget.brief
         try:
-            learnt, rung = self.subject.fit(
-                model, architecture, level=level, epochs=epochs, lr=trial.lr(level), folder=work, qat=True
-            )
-            after = self._stand(learnt, architecture, before[0].drop, fresh)  # its rung has a batch's ranges
+            started = time.monotonic()
+            learnt = self.subject.fit(model, architecture, epochs=epochs, lr=trial.lr, folder=work, qat=True)
+            seconds = round(time.monotonic() - started, 1)
+            after = self._stand(learnt, architecture, before[0].drop, fresh)
         except (DivergedError, OptimizeError) as error:
             log.info("trial %d: training with rounding: %s", trial.number, error)
             shutil.rmtree(fresh, ignore_errors=True)
@@ -98,7 +99,8 @@ class Finish:
             shutil.rmtree(fresh)
             return before
         log.info("trial %d: better after %d epochs with rounding", trial.number, epochs)
-        self.notebook.save(trial.trained(rung), learnt, architecture)
+        # Its drop stays that of the network before: what rounds is not scored in float.
+        self.notebook.save(trial.after(Rung(level, epochs, trial.score, trial.loss, seconds)), learnt, architecture)
         shutil.rmtree(exports)
         fresh.rename(exports)
         return after

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from fettle.card import digest_json
 from fettle.errors import OptimizeError
 from fettle.evaluate import words
+from fettle.evaluate.score import Scored
 from fettle.hardware import passport
 from fettle.models.input_size import size_grid
 from fettle.optimize.channels import output_layers
@@ -32,7 +33,7 @@ from fettle.spec import SearchConfig
 FORMS = 2  # that trials are timed and made in
 NEAR = 0.02  # below the floor: what a form may cost the whole network, and not a trial that is trained again
 BLOCKS = 0.5  # share of the blocks that may be skipped
-LAYOUT = 5  # of what is noted: a search of another version is another one
+LAYOUT = 6  # of what is noted: a search of another version is another one
 T = TypeVar("T")
 log = logging.getLogger("fettle")
 
@@ -99,20 +100,20 @@ def survey(
     stood = known.get(WHOLE, lambda: _stand(subject, config, possible, notebook.exports(WHOLE), track))
     whole = tuple(map(Standing.from_json, stood))
     overhead = notebook.spent().get(WHOLE, 0.0) / len(whole)
-    reference = reference_score({standing.form: standing.score for standing in whole})
+    reference, max_drop = reference_score({standing.form: standing.score for standing in whole}), config.max_drop or 0.0
+    forms = best_forms(whole, reference - max_drop)
+    form = forms[0]
+    plain = Scored(*known.get("plain", lambda: track.score(model, architecture, subject.val, form.runtime)))
     judge = Judge(
         reference=reference,
-        trained=reference if subject.val_score is None else subject.val_score,
-        loss=subject.val_loss,
-        max_drop=config.max_drop or 0.0,
-        proper=architecture.task == "classify",
+        score=plain.score,
+        loss=plain.loss,
+        max_drop=max_drop,
     )
-    forms = best_forms(whole, judge.floor)
-    form = forms[0]
     depth = "depth" in config.levers
     keep = output_layers(model, subject.normalized[:1])
     blocks = known.get("blocks", lambda: rank_blocks(model, subject.normalized, keep=keep) if depth else {})
-    budget = plan_budget(60 * config.minutes, epoch=subject.epoch_seconds, overhead=overhead, most=subject.train.epochs)
+    budget = plan_budget(60 * config.minutes, epoch=subject.epoch_seconds, most=subject.train.epochs)
     shaper = Shaper(model, architecture, blocks=tuple(blocks), batches=subject.batches, images=subject.examples)
     space = Space(
         sizes=_sizes(subject, config),
@@ -125,11 +126,11 @@ def survey(
     table = table_file(tables, form, fingerprint=passport().fingerprint)
     known.get("machine", lambda: len(know_machine(track, shaper, form, table, sizes=space.sizes, seed=config.seed)))
     log.info(
-        "the whole network: %s; trials are made for %s, %d epochs first, %d in full",
+        "the whole network: %s; trials are made for %s, trained for %d epochs first, %d in full",
         ", ".join(f"{each.form} {each.ms:.2f} ms {words.percent(each.score)}" for each in whole),
         " and ".join(map(str, forms)),
-        budget.epochs[0],
-        budget.epochs[-1],
+        budget.brief,
+        budget.full,
     )
     fixed = known.get("fixed", lambda: list(shaper.fixed()) if space.widths else [])
     return Ground(

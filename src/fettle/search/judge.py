@@ -19,20 +19,16 @@ class Judge:
     images, a point is three. The cross-entropy hears them all.
 
     Attributes:
-        reference: Score of its export, that those of other exports are counted from.
-        trained: The same as its trainer counted it, that those of other trainings are counted from: Ultralytics finds
-            another mAP than we do.
-        loss: On val, by its trainer too; infinite where it is not known.
+        reference: Score of its best form in float, that those of other forms are counted from.
+        score: On val, in float, that those of other networks are counted from.
+        loss: The same of the cross-entropy; infinite where a task has none.
         max_drop: What may be lost.
-        proper: Whether the loss is a cross-entropy whose least errors the score counts; the parts of a detector's loss
-            are far from that.
     """
 
     reference: float
-    trained: float
+    score: float
     loss: float
     max_drop: float
-    proper: bool
 
     @property
     def floor(self) -> float:
@@ -40,14 +36,14 @@ class Judge:
         return self.reference - self.max_drop
 
     def drop(self, score: float, loss: float) -> float:
-        """Return what a network has lost, by the score and the loss that its training ended with.
+        """Return what a network has lost, by its score and its loss in float.
 
         By the loss, errors grow as it does.
         """
-        by_score = self.trained - score
-        if not (self.proper and 0 < self.loss < math.inf and loss < math.inf):
+        by_score = self.score - score
+        if not (0 < self.loss < math.inf and loss < math.inf):
             return by_score
-        by_loss = max(1 - self.trained, LEAST) * (loss / self.loss - 1)
+        by_loss = max(1 - self.score, LEAST) * (loss / self.loss - 1)
         return by_score + LOSS_SAYS * (by_loss - by_score)
 
     def of(self, trial: Trial) -> float:

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
-from fettle.search.budget import EXPLORE, PROMOTE, counted
+from fettle.search.budget import EXPLORE, LIGHTER, PROMOTE, counted
 from fettle.search.ground import Ground
 from fettle.search.judge import Judge
-from fettle.search.trials import Notebook, Rung, Trial
+from fettle.search.trials import BRIEF, FITTED, FULL, Notebook, Rung, Trial
 from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
 FASTER = 0.95  # of the whole network's latency: what does not come below is not trained
-SLACK = (0.04, 0.02)  # what a score is expected to gain from the first and from the second training to the last
-FULL = 3  # trainings of a trial that was trained in full
+SLACK = {FITTED: 0.04, BRIEF: 0.02}  # what a score is expected to gain from there to the end of a full training
+FIXED = 0.1  # of an epoch of the whole network: what the least trial takes
 SPARE = 2  # trials that are good enough are made as they are, without a training in full
 DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
@@ -70,7 +70,7 @@ class Policy:
         used, max_drop = self.used, self.judge.max_drop
         if used < EXPLORE:
             return None
-        levels = (1,) if used < PROMOTE and any(trial.level == 1 for trial in free) else (1, 2)
+        levels = (FITTED,) if used < PROMOTE and any(trial.level == FITTED for trial in free) else (FITTED, BRIEF)
         able = [trial for trial in free if trial.level in levels] or list(filter(self._is_unfinished, free))
         able = [trial for trial in able if self.epochs(trial) >= 1]
         if self.config.latency_ms is not None:
@@ -78,7 +78,7 @@ class Policy:
             return min(reach or able, key=self.expected_drop, default=None)
         best = self.best_ms
         if best < FASTER * self.ground.ms:  # beside what is good, nothing hopeless is worth a training
-            able = [trial for trial in able if self.expected_drop(trial) <= max_drop + SLACK[0]]
+            able = [trial for trial in able if self.expected_drop(trial) <= max_drop + SLACK[FITTED]]
         within = [trial for trial in able if trial.measured_ms < best and self.expected_drop(trial) <= max_drop]
         if within and (used < PROMOTE or len(self._full) % 2 == 0):
             return min(within, key=lambda trial: trial.measured_ms)
@@ -95,33 +95,32 @@ class Policy:
             return None
         return next(iter(self._spares(free)), None)
 
-    def may_begin(self, epoch_seconds: float) -> bool:
-        """Return whether there is time for a new trial; late ones need time to be trained in full as well."""
+    @property
+    def may_begin(self) -> bool:
+        """Whether there is time for a new trial; late ones need time to be trained and made as well."""
         if self._are_enough:
             return False
         costs = [trial.rungs[0].seconds for trial in self.trials if trial.rungs]
-        needed = (median(costs) if costs else epoch_seconds) + self.ground.overhead
-        return self.left > (needed if self.used < EXPLORE else 3 * needed)
+        needed = median(costs or [self.ground.overhead]) + self.ground.finish
+        later = self.ground.budget.brief * LIGHTER * self.ground.budget.epoch + self.ground.finish
+        return self.left > (needed if self.used < EXPLORE else needed + later)
 
     def next_level(self, trial: Trial) -> int:
         """Return which training comes next; late in the search it is the last."""
-        return min(trial.level + 1, FULL) if self.used < PROMOTE or trial.level == 0 else FULL
+        return min(trial.level + 1, FULL) if self.used < PROMOTE else FULL
 
     def epochs(self, trial: Trial) -> int:
         """Return how long a trial is trained next."""
-        budget, level = self.ground.budget, self.next_level(trial)
-        if level < FULL:
-            return budget.epochs[level - 1]
-        return budget.last(
-            self._left_beside(trial), epoch=trial.seconds_an_epoch, overhead=self.ground.finish, done=len(self._full)
-        )
+        budget, epoch = self.ground.budget, self._epoch_seconds(trial)
+        if self.next_level(trial) < FULL:
+            return budget.brief
+        return budget.last(self._left_beside(trial), epoch=epoch, overhead=self.ground.finish, done=len(self._full))
 
     def expected_drop(self, trial: Trial) -> float:
-        """Return the drop that a full training would end with, by what it brought to others."""
-        drops = [(other.rung(trial.level), other.rungs[-1]) for other in self._full]
+        """Return the drop that a full training would end with, by what training brought to others."""
+        drops = [(other.rung(trial.level), other.rungs[-1]) for other in self.trials if other.level > trial.level]
         gains = [self._drop(early) - self._drop(last) for early, last in drops if early is not None]
-        prior = SLACK[min(max(trial.level, 1), len(SLACK)) - 1]
-        return self.judge.of(trial) - median([*gains, prior])
+        return self.judge.of(trial) - median([*gains, SLACK.get(trial.level, SLACK[BRIEF])])
 
     @cached_property
     def best_ms(self) -> float:
@@ -137,7 +136,7 @@ class Policy:
     def is_overtaken(self, ms: float) -> bool:
         """Return whether a smaller network that is faster is good enough, where speed is what is wanted.
 
-        One that has lost nothing when it is first trained will be, though it was not made in its forms yet.
+        One that has lost nothing before it was made in its forms will be.
         """
         sure = [each.measured_ms for each in self.trials if self.judge.lost_nothing(each)]
         best = min([self.best_ms, *sure])
@@ -151,7 +150,7 @@ class Policy:
         """
         share, drop = math.log(trial.measured_ms / self.ground.ms), self.judge.of(trial)
         if self.config.latency_ms is None:
-            return share + DEAR * max(drop - self.judge.max_drop - SLACK[0], 0.0)
+            return share + DEAR * max(drop - self.judge.max_drop - SLACK[FITTED], 0.0)
         return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
 
     def wants_rounding(self, trial: Trial, standings: Sequence[Standing]) -> bool:
@@ -159,7 +158,7 @@ class Policy:
         int8 = [each for each in standings if each.form.precision == "int8"]
         if not int8 or trial.level > FULL or self.judge.of(trial) > self.judge.max_drop:
             return False
-        again = ROUNDING * self.ground.budget.epochs[0] * trial.seconds_an_epoch + self.ground.finish
+        again = ROUNDING * self.ground.budget.brief * self._epoch_seconds(trial) + self.ground.finish
         slowed = [each.kept and each.ms > SLOWED * self._plain_ms(trial, each) for each in self._good(int8)]
         return all(slowed) and self._left_beside(trial) > again
 
@@ -190,13 +189,22 @@ class Policy:
         ranked = sorted(sure, key=lambda trial: trial.measured_ms) or sorted(good, key=self.judge.of)[:1]
         return ranked[: max(SPARE - len(briefly), 0)]
 
+    def _epoch_seconds(self, trial: Trial) -> float:
+        """Return how long an epoch of a trial takes: as it did; before that by its size, and by what others took."""
+
+        def guess(other: Trial) -> float:
+            return self.ground.budget.epoch * (FIXED + (1 - FIXED) * other.macs)
+
+        known = [other.seconds_an_epoch / guess(other) for other in self.trials if other.epochs]
+        return trial.seconds_an_epoch or guess(trial) * median(known or [1.0])
+
     def _left_beside(self, trial: Trial) -> float:
         """Return the seconds that are left for a trial, when what is good enough already has been made."""
         return self.left - self.ground.finish * sum(each != trial for each in self._spares(self.trials))
 
     def _is_unfinished(self, trial: Trial) -> bool:
         """Return whether there was less time for its last training than was planned, and it is not good enough."""
-        short = trial.level == FULL and trial.rungs[-1].epochs < self.ground.budget.epochs[-1]
+        short = trial.level == FULL and trial.rungs[-1].epochs < self.ground.budget.full
         return short and not any(self._good(self.standings.get(str(trial.number), ())))
 
     def _drop(self, rung: Rung) -> float:

@@ -33,7 +33,7 @@ def tell(found: Found, chosen: Sequence[Choice], config: SearchConfig) -> dict[s
         ],
         "blocks": ground.blocks,
         "fixed": list(ground.fixed),
-        "epochs": list(ground.budget.epochs),
+        "epochs": [ground.budget.brief, ground.budget.full],
         "spent": {name: round(seconds, 1) for name, seconds in found.spent.items()},
         "seconds": round(counted(found.spent), 1),
         "budget": ground.budget.seconds,

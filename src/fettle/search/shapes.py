@@ -206,9 +206,7 @@ class Shaper:
             architecture = replace(architecture, plan=read_plan(model))
         model.zero_grad(set_to_none=True)
         learnt = {name: value.requires_grad for name, value in self.model.named_parameters()}
-        for (
-            name,
-            value,
-        ) in model.named_parameters():  # gradients were needed of those too that a family keeps as they are
+        # Gradients were needed of those too that a family keeps as they are.
+        for name, value in model.named_parameters():
             value.requires_grad_(learnt[name])
         return model.eval(), architecture, kept

@@ -1,7 +1,5 @@
 """What is searched: a trained network, its data, and how it is trained again."""
 
-import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +17,6 @@ from fettle.models.architecture import Architecture
 from fettle.optimize.calibration import calibration_images
 from fettle.optimize.channels import Batches
 from fettle.optimize.reconstruction import reconstruction_images
-from fettle.search.trials import Rung
 from fettle.spec import DistilConfig, TrainConfig
 from fettle.spec.recipes import DISTILLED
 from fettle.train.rounding import rounding
@@ -45,8 +42,6 @@ class Subject:
             task knows no such loss.
         distil: How much the smaller ones learn from it, where their task can be taught; ``None`` for the labels alone.
         teacher: Who gives its answers; by default the model itself.
-        val_score: Its score on val, as its training told it; ``None`` where its card does not.
-        val_loss: Its loss on val; infinite where its card does not tell.
     """
 
     model: nn.Module
@@ -58,8 +53,6 @@ class Subject:
     batches: Callable[[], Batches] | None
     distil: DistilConfig | None = DISTIL
     teacher: nn.Module | None = None
-    val_score: float | None = None
-    val_loss: float = math.inf
 
     @property
     def val(self) -> Subset:
@@ -90,18 +83,16 @@ class Subject:
         model: nn.Module,
         architecture: Architecture,
         *,
-        level: int,
         epochs: int,
         lr: float,
         folder: Path,
         qat: bool = False,
-    ) -> tuple[nn.Module, Rung]:
+    ) -> nn.Module:
         """Train a smaller network, taught by the whole one where its task can be.
 
         Args:
             model: Trained in place.
             architecture: Of it.
-            level: Which training it is.
             epochs: How long.
             lr: Peak of the learning rate.
             folder: Of the run: what was interrupted there goes on.
@@ -110,7 +101,6 @@ class Subject:
         Raises:
             DivergedError: If the loss is not finite.
         """
-        started = time.monotonic()
         changes: Mapping[str, Any] = {
             "epochs": epochs, "lr": lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0,
             "monitor": "epoch",  # the best one of many is the luckiest too
@@ -120,6 +110,4 @@ class Subject:
             taught = {"teacher": self.teacher or self.model, "distil": self.distil}
         config = alone(self.train).model_copy(update=dict(changes))
         with rounding(model, wanted=qat):
-            result = find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught)
-        last, seconds = result.history[-1], time.monotonic() - started
-        return result.model, Rung(level, epochs, float(last[self.measure]), float(last["val_loss"]), round(seconds, 1))
+            return find_trainer(architecture)(model, architecture, self.data, config, folder=folder, **taught).model

@@ -1,4 +1,4 @@
-"""Where networks are exported, brought into a form, and timed beside one another."""
+"""Where networks are exported, brought into a form, scored, and timed beside one another."""
 
 import contextlib
 import tempfile
@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from fettle.data import Subset
 from fettle.evaluate.contestants import EngineContestant, open_contestant
 from fettle.evaluate.intervals import Interval, median_ratio
 from fettle.evaluate.latency import interleave
+from fettle.evaluate.score import Scored, score_and_loss
 from fettle.export import Export
 from fettle.export.onnx import describe, export_onnx
 from fettle.hardware import passport
@@ -49,6 +51,11 @@ class Track(contextlib.ExitStack):
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         config = QuantizeConfig(precision=form.precision)
         return convert(exported, folder, self.images, config=config, runtime=form.runtime)
+
+    def score(self, model: nn.Module, architecture: Architecture, subset: Subset, runtime: str) -> Scored:
+        """Return how good a network is in float, as an export in ``runtime``."""
+        exported = self.convert(self.export(model, architecture), Form(runtime, "float32"))
+        return score_and_loss(exported, subset, runtime)
 
     def start(self, name: str, export: Export, runtime: str) -> contextlib.AbstractContextManager[EngineContestant]:
         """Have an export ready in a process of its own."""

@@ -17,12 +17,21 @@ from fettle.search.shapes import Shape
 
 TRIAL, NETWORK, SPENT = "trial.json", "network", "spent.jsonl"
 AGAIN = 0.5  # of the first training's learning rate
+FITTED, BRIEF, FULL = 1, 2, 3  # what a trial has been through: reconstruction, some training, all the training it gets
 WHOLE = "whole"  # what the network that is searched is called, where others have a number
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A training: the first, second or last, how long it was, and what came of it on val."""
+    """A step in the making of a trial, and what came of it on val.
+
+    Attributes:
+        level: :data:`FITTED`, :data:`BRIEF`, :data:`FULL`, or beyond.
+        epochs: Of training; 0 where layers were fitted alone.
+        score: In float.
+        loss: In float.
+        seconds: That it took.
+    """
 
     level: int
     epochs: int
@@ -43,7 +52,7 @@ class Trial:
             times as fast it is, interleaved with it.
         params: Share of the whole network's that are left.
         macs: The same of multiply-accumulates.
-        rungs: Its trainings, each from where the one before it ended.
+        rungs: Its fitting and its trainings, each from where the one before it ended.
         left: Why it was left, if it was.
     """
 
@@ -63,32 +72,39 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """On val, as it was last trained."""
+        """On val, as it is now."""
         return self.rungs[-1].score if self.rungs else 0.0
 
     @property
     def loss(self) -> float:
-        """On val, as it was last trained."""
+        """On val, as it is now."""
         return self.rungs[-1].loss if self.rungs else math.inf
 
     @property
     def level(self) -> int:
-        """Of its last training; 0 before the first."""
+        """Of its last rung; 0 before the first."""
         return self.rungs[-1].level if self.rungs else 0
 
     @property
-    def seconds_an_epoch(self) -> float:
-        return sum(rung.seconds for rung in self.rungs) / max(sum(rung.epochs for rung in self.rungs), 1)
+    def epochs(self) -> int:
+        """Of all its trainings."""
+        return sum(rung.epochs for rung in self.rungs)
 
-    def lr(self, level: int) -> float:
-        """Return the peak of the learning rate of a training; a later one shall not undo what an earlier one taught."""
-        return self.shape.lr * (1.0 if level == 1 else AGAIN)
+    @property
+    def seconds_an_epoch(self) -> float:
+        """As it was trained; 0 before that."""
+        return sum(rung.seconds for rung in self.rungs if rung.epochs) / max(self.epochs, 1)
+
+    @property
+    def lr(self) -> float:
+        """The peak of the next training's learning rate; a later one shall not undo what an earlier one taught."""
+        return self.shape.lr * (AGAIN if self.epochs else 1.0)
 
     def rung(self, level: int) -> Rung | None:
-        """Return the training of that level, if it had one."""
+        """Return the rung of that level, if it has one."""
         return next((rung for rung in self.rungs if rung.level == level), None)
 
-    def trained(self, rung: Rung) -> Self:
+    def after(self, rung: Rung) -> Self:
         return replace(self, rungs=(*self.rungs, rung))
 
     def to_json(self) -> dict[str, Any]:

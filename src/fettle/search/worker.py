@@ -25,13 +25,13 @@ from fettle.search.forms import UNFIT
 from fettle.search.ground import Ground
 from fettle.search.layers import read_layers
 from fettle.search.machine import learn
-from fettle.search.policy import FASTER, FULL, Policy
+from fettle.search.policy import FASTER, Policy
 from fettle.search.shapes import Shaped
 from fettle.search.space import make_sampler
 from fettle.search.subject import Subject
 from fettle.search.table import read_table
 from fettle.search.track import Track, race_all
-from fettle.search.trials import WHOLE, Notebook, Trial
+from fettle.search.trials import FITTED, FULL, WHOLE, Notebook, Rung, Trial
 from fettle.search.whole import standings_of
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
@@ -120,7 +120,7 @@ class Worker:
             return trial, self._further
         if trial := policy.spare(free):
             return trial, self._finish
-        if policy.may_begin(self.subject.epoch_seconds):
+        if policy.may_begin:
             return self._begin(), self._first
         return None
 
@@ -144,7 +144,7 @@ class Worker:
         return trial
 
     def _first(self, trial: Trial) -> str:
-        """Shape, measure, and train for a first time; or leave it."""
+        """Shape, measure, fit and score; or leave it."""
         ground = self.ground
         try:
             for _ in range(AIMS):
@@ -160,10 +160,9 @@ class Worker:
             return self._leave(trial, "it is not faster than the whole network")
         if self.policy.is_overtaken(trial.measured_ms):
             return self._leave(trial, OVERTAKEN)
+        started = time.monotonic()
         ground.shaper.reconstruct(shaped)
-        trial = self._train(trial, shaped.model, shaped.architecture, level=1, epochs=ground.budget.epochs[0])
-        if trial.left is not None:
-            return self._leave(trial, trial.left)
+        trial = self._settle(trial, shaped.model, shaped.architecture, level=FITTED, epochs=0, started=started)
         self.study.tell(trial.number, self.policy.cost(trial))
         return "trials"
 
@@ -225,28 +224,35 @@ class Worker:
         return running
 
     def _train(self, trial: Trial, model: nn.Module, architecture: Architecture, *, level: int, epochs: int) -> Trial:
-        work = self.notebook.place(trial.number) / f"fit-{level}"
+        work, started = self.notebook.place(trial.number) / f"fit-{level}", time.monotonic()
         try:
-            fitted, rung = self.subject.fit(
-                model, architecture, level=level, epochs=epochs, lr=trial.lr(level), folder=work
-            )
+            trained = self.subject.fit(model, architecture, epochs=epochs, lr=trial.lr, folder=work)
         except DivergedError as error:
             return replace(trial, left=str(error))
-        if rung.score < trial.score and rung.loss > trial.loss:  # a score alone may be a matter of one image
-            log.info("trial %d: %s after the training: it is taken back", trial.number, words.percent(rung.score))
-            fitted, _ = self.notebook.load(trial)
-            rung = replace(rung, score=trial.score, loss=trial.loss)
-        trial = trial.trained(rung)
-        self.notebook.forget(standings_of(trial))  # of the network before
-        self.notebook.save(trial, fitted, architecture)
+        trial = self._settle(trial, trained, architecture, level=level, epochs=epochs, started=started)
         shutil.rmtree(work, ignore_errors=True)
+        return trial
+
+    def _settle(
+        self, trial: Trial, model: nn.Module, architecture: Architecture, *, level: int, epochs: int, started: float
+    ) -> Trial:
+        """Score what was fitted or trained, and write it down; what has become worse is taken back."""
+        found = self.track.score(model, architecture, self.subject.val, self.ground.form.runtime)
+        rung = Rung(level, epochs, *found, seconds=round(time.monotonic() - started, 1))
+        if rung.score < trial.score and rung.loss >= trial.loss:  # a score alone may be a matter of one image
+            log.info("trial %d: %s after the training: it is taken back", trial.number, words.percent(rung.score))
+            model, _ = self.notebook.load(trial)
+            rung = replace(rung, score=trial.score, loss=trial.loss)
+        trial = trial.after(rung)
+        self.notebook.forget(standings_of(trial))  # of the network before
+        self.notebook.save(trial, model, architecture)
         log.info(
-            "trial %d: %s %s after %d epochs (%+.1f points), %.2f ms",
+            "trial %d: %s %s %s (%+.1f points), %.2f ms",
             trial.number,
             self.subject.measure,
             words.percent(trial.score),
-            sum(rung.epochs for rung in trial.rungs),
-            100 * (trial.score - self.ground.judge.trained),
+            f"after {trial.epochs} epochs" if trial.epochs else "fitted",
+            100 * (trial.score - self.ground.judge.score),
             trial.measured_ms,
         )
         return trial

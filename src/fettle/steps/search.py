@@ -1,7 +1,6 @@
 """Step ``search``: a trained model in, the fastest forms of it that keep its accuracy out."""
 
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import Any
 from fettle import card
 from fettle.card import Artifact, digest_json
 from fettle.data import open_dataset
-from fettle.evaluate.measures import headline
 from fettle.export.manifest import read_manifest
 from fettle.hardware import Passport, passport
 from fettle.models import load_model
@@ -89,7 +87,6 @@ def open_subject(model: Path, dataset: Path, train: TrainConfig) -> Subject:
     source, data = Artifact.open(model, kind="model"), open_dataset(dataset)
     network, architecture = make_prunable(*load_model(model))
     batches, summary = BATCHES.get(architecture.task), source.card.summary
-    best = summary.get("best", {})
     return Subject(
         network,
         architecture,
@@ -98,8 +95,6 @@ def open_subject(model: Path, dataset: Path, train: TrainConfig) -> Subject:
         train=train.model_copy(update={"precision": arithmetic(summary, train, passport())}),
         epoch_seconds=summary.get("train_seconds", 0.0) / max(summary.get("epochs", 1), 1) or EPOCH,
         batches=partial(batches, data, architecture) if batches else None,
-        val_score=best.get(headline(architecture.task).name),
-        val_loss=best.get("val_loss", math.inf),
     )
 
 

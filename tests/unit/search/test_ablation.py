@@ -83,7 +83,7 @@ def test_it_is_of_the_fastest_trial_that_is_good_enough(tmp_path: Path) -> None:
 
 
 def judge(floor: float) -> Judge:
-    return Judge(floor, floor, math.inf, 0.0, proper=True)
+    return Judge(floor, floor, math.inf, 0.0)
 
 
 def _name(best: tuple[Trial, Standing] | None) -> tuple[int, Form]:

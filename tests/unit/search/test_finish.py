@@ -1,14 +1,15 @@
 """The end of a trial: where INT8 costs it its place, it is trained for INT8; what is no better changes nothing."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from fettle.export.manifest import read_manifest
 from fettle.search.finish import Finish
-from fettle.search.policy import FULL, Policy
+from fettle.search.policy import Policy
 from fettle.search.shapes import Shape
-from fettle.search.trials import Rung, Trial
+from fettle.search.trials import FULL, Rung, Trial
 from fettle.search.whole import read_standings
 from fettle.search.worker import Worker
 
@@ -18,7 +19,7 @@ def trial(working: Worker) -> tuple[Trial, Finish]:
     """The whole network as a trial in full, and what finishes it; nothing holds what is asked for."""
     subject, judge = (
         working.subject,
-        replace(working.ground.judge, reference=1.1, trained=1.1, max_drop=0.02, proper=False),
+        replace(working.ground.judge, reference=1.1, score=1.1, loss=math.inf, max_drop=0.02),
     )
     shape = Shape(32, 0, "even", "group_norm", 8, 1.0, lr=1e-3)
     trial = Trial(0, shape, rungs=(Rung(FULL, 2, judge.reference, 0.1, 1.0),))

@@ -22,7 +22,7 @@ def found(**trials: list[tuple[Form, float, float]]) -> Found:
     standings |= {
         number.removeprefix("t"): tuple(Standing(*each) for each in forms) for number, forms in trials.items()
     }
-    ground: Any = SimpleNamespace(judge=Judge(0.95, 0.95, math.inf, 0.01, proper=True))
+    ground: Any = SimpleNamespace(judge=Judge(0.95, 0.95, math.inf, 0.01))
     return Found(ground, (), standings, {}, cast(Any, Path()))
 
 

@@ -11,7 +11,7 @@ from fettle.search.shapes import Shape
 from fettle.search.trials import Rung, Trial
 from fettle.search.whole import Standing
 
-JUDGE = Judge(reference=0.94, trained=0.94, loss=0.15, max_drop=0.01, proper=True)
+JUDGE = Judge(reference=0.94, score=0.94, loss=0.15, max_drop=0.01)
 SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6, lr=1e-3)
 
 
@@ -27,15 +27,13 @@ def test_a_lucky_score_does_not_hide_what_the_loss_tells() -> None:
     assert JUDGE.lost_nothing(trial(0.937, 0.14))
 
 
-@pytest.mark.parametrize(
-    "judge", [replace(JUDGE, proper=False), replace(JUDGE, loss=math.inf), replace(JUDGE, loss=0.0)]
-)
-def test_where_the_loss_is_of_another_kind_or_unknown_the_score_alone_counts(judge: Judge) -> None:
+@pytest.mark.parametrize("judge", [replace(JUDGE, loss=math.inf), replace(JUDGE, loss=0.0)])
+def test_where_there_is_no_loss_the_score_alone_counts(judge: Judge) -> None:
     assert judge.drop(0.93, 0.3) == pytest.approx(0.01)
 
 
 def test_a_reference_without_an_error_can_still_be_missed() -> None:
-    assert replace(JUDGE, trained=1.0).drop(1.0, 0.45) > JUDGE.max_drop
+    assert replace(JUDGE, score=1.0).drop(1.0, 0.45) > JUDGE.max_drop
 
 
 def test_a_form_has_to_hold_and_so_has_its_network() -> None:

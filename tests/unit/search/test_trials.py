@@ -18,7 +18,7 @@ def test_a_trial_and_its_network_come_back(tmp_path: Path) -> None:
     assert notebook.trials() == [TRIAL]
     assert notebook.trials()[0].level == 0
     for level in (1, 3):
-        trial = notebook.trials()[0].trained(Rung(level, 2, 0.9 + level / 100, 0.3, 10.0))
+        trial = notebook.trials()[0].after(Rung(level, 2, 0.9 + level / 100, 0.3, 10.0))
         notebook.save(trial, network, ARCHITECTURE)
     (found,) = notebook.trials()
     assert (found.level, found.score, found.seconds_an_epoch) == (3, 0.93, 5.0)

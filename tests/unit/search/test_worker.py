@@ -1,7 +1,6 @@
 """What a worker does with one trial: it aims again where the table misjudged it, and no training makes it worse."""
 
 import copy
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fettle.search import worker
-from fettle.search.policy import FULL
 from fettle.search.shapes import Shape
 from fettle.search.subject import Subject
-from fettle.search.trials import Rung, Trial
+from fettle.search.trials import FULL, Rung, Trial
 from fettle.search.whole import Standing, read_standings, standings_of
 from fettle.search.worker import Worker
 from fettle.train.result import DivergedError
@@ -32,9 +30,7 @@ def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
 def test_a_training_keeps_its_last_epoch(suffering: Subject, tmp_path: Path) -> None:
     """The best of many is the luckiest too; at this rate it is seldom the last."""
     model = copy.deepcopy(suffering.model)
-    fitted, rung = suffering.fit(model, suffering.architecture, level=1, epochs=4, lr=0.05, folder=tmp_path / "fit")
-    rows = [json.loads(line) for line in (tmp_path / "fit" / "history.jsonl").read_text().splitlines()]
-    assert (rung.score, rung.loss) == (rows[-1]["accuracy"], rows[-1]["val_loss"])
+    fitted = suffering.fit(model, suffering.architecture, epochs=4, lr=0.05, folder=tmp_path / "fit")
     final = load_file(tmp_path / "fit" / "final.safetensors")
     for name, value in fitted.state_dict().items():
         torch.testing.assert_close(value, final[name])
@@ -44,18 +40,19 @@ def test_a_training_keeps_its_last_epoch(suffering: Subject, tmp_path: Path) -> 
 def test_a_training_that_makes_it_worse_is_taken_back(
     working: Worker, score: float, loss: float, better: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fit(self: Subject, model: nn.Module, *_: object, level: int, epochs: int, **__: object) -> tuple:
+    def fit(self: Subject, model: nn.Module, *_: object, **__: object) -> nn.Module:
         with torch.no_grad():
             model.fc.bias.fill_(7.0)
-        return model, Rung(level, epochs, score, loss, 3.0)
+        return model
 
     monkeypatch.setattr(Subject, "fit", fit)
+    monkeypatch.setattr(working.track, "score", lambda *_: (score, loss))
     subject, notebook = working.subject, working.notebook
     before = noted(working, 0, 1.0, Rung(1, 2, 0.9, 0.2, 4.0))
     after = working._train(before, *notebook.load(before), level=2, epochs=4)
     assert notebook.trials() == [after]
     assert (after.level, after.score, after.rungs[-1].loss) == ((2, score, loss) if better else (2, 0.9, 0.2))
-    assert (after.rungs[-1].epochs, after.rungs[-1].seconds) == (4, 3.0), "that was spent all the same"
+    assert after.epochs == 6, "they were spent all the same"
     bias = notebook.load(after)[0].fc.bias
     torch.testing.assert_close(bias, torch.full_like(bias, 7.0) if better else subject.model.fc.bias)
 
@@ -83,7 +80,7 @@ def test_a_trial_in_full_that_had_little_time_goes_on_where_nothing_else_does(
 ) -> None:
     ground, notebook = working.ground, working.notebook
     notebook.spend("trials", 900.0)
-    rungs = Rung(1, 1, ground.judge.trained, 0.2, 1.0), Rung(FULL, epochs, ground.judge.trained, 0.2, float(epochs))
+    rungs = Rung(1, 1, ground.judge.score, 0.2, 1.0), Rung(FULL, epochs, ground.judge.score, 0.2, float(epochs))
     trial = noted(working, 0, 0.5 * ground.ms, *rungs)
     notebook.note(standings_of(trial), [Standing(ground.form, 0.5 * ground.ms, score).to_json()])
     assert working.policy.promising([trial]) == (trial if goes_on else None)
@@ -120,7 +117,7 @@ def test_what_is_slower_than_a_trial_that_lost_nothing_is_not_trained(
     working: Worker, lost: float, times: float, overtaken: bool
 ) -> None:
     ground = working.ground
-    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.judge.trained - lost, times * ground.judge.loss, 1.0))
+    noted(working, 0, 0.5 * ground.ms, Rung(1, 1, ground.judge.score - lost, times * ground.judge.loss, 1.0))
     assert working.policy.is_overtaken(0.6 * ground.ms) == overtaken
     assert not working.policy.is_overtaken(0.4 * ground.ms)
 
@@ -131,7 +128,7 @@ def test_beside_what_is_trained_in_full_the_fastest_that_lost_nothing_are_made_a
     def trial(number: int, ms: float, score: float) -> Trial:
         return noted(working, number, ms, Rung(1, 1, score, ground.judge.loss, 1e6))
 
-    sure, lost = ground.judge.trained, ground.judge.trained - 0.01
+    sure, lost = ground.judge.score, ground.judge.score - 0.01
     trials = [trial(0, 1.0, sure), trial(1, 0.5, sure), trial(2, 0.2, lost), trial(3, 2.0, sure)]
     assert working.policy.spare(trials) is None, "while there is time to look for others"
     notebook.spend("trials", 900.0)
@@ -148,7 +145,7 @@ def test_where_all_lost_something_the_one_that_lost_least_is_made_and_has_time_f
     working: Worker,
 ) -> None:
     ground, notebook = working.ground, working.notebook
-    best, loss = ground.judge.trained, ground.judge.loss
+    best, loss = ground.judge.score, ground.judge.loss
     first = noted(working, 0, 0.6 * ground.ms, Rung(1, 1, best - 0.01, loss, 1.0))
     second = noted(working, 1, 0.5 * ground.ms, Rung(1, 1, best - 0.02, loss, 1.0))
     poor = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, best - 0.4, 9 * loss, 1.0))
@@ -167,10 +164,10 @@ def test_beside_what_is_good_nothing_hopeless_is_trained(working: Worker) -> Non
     ground, notebook = working.ground, working.notebook
     loss = ground.judge.loss
     notebook.spend("trials", 900.0)
-    hopeless = noted(working, 0, 0.1 * ground.ms, Rung(1, 1, ground.judge.trained - 0.4, 9 * loss, 1.0))
+    hopeless = noted(working, 0, 0.1 * ground.ms, Rung(1, 1, ground.judge.score - 0.4, 9 * loss, 1.0))
     assert working.policy.promising([hopeless]) == hopeless, "where there is nothing else"
-    good = noted(working, 1, 0.5 * ground.ms, Rung(FULL, 4, ground.judge.trained, loss, 4.0))
+    good = noted(working, 1, 0.5 * ground.ms, Rung(FULL, 4, ground.judge.score, loss, 4.0))
     notebook.note(standings_of(good), [Standing(ground.form, 0.5 * ground.ms, ground.judge.reference).to_json()])
     assert working.policy.promising([hopeless, good]) is None
-    near = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, ground.judge.trained - 0.03, loss, 1.0))
+    near = noted(working, 2, 0.2 * ground.ms, Rung(1, 1, ground.judge.score - 0.03, loss, 1.0))
     assert working.policy.promising([hopeless, good, near]) == near

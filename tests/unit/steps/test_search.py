@@ -10,7 +10,6 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from torch import nn
 
 from fettle.card import Artifact
 from fettle.data import open_dataset
@@ -20,8 +19,9 @@ from fettle.evaluate.score import score
 from fettle.export import open_export
 from fettle.hardware import passport
 from fettle.search import machine
+from fettle.search.shapes import Shaped, Shaper
 from fettle.search.subject import Subject
-from fettle.search.trials import TRIAL, Rung
+from fettle.search.trials import TRIAL
 from fettle.spec import ModelConfig, SearchConfig, TrainConfig
 from fettle.steps.pick import FRONT, pick
 from fettle.steps.report import report
@@ -171,17 +171,15 @@ def test_where_no_trial_meets_the_floor_the_whole_network_stays(
 ) -> None:
     longer = TRAIN.model_copy(update={"epochs": 12})
     model = train(castings_dataset, tmp_path / "model", model=FAMILY, train=longer).path
-    fit = Subject.fit
 
-    def spoil(self: Subject, *given: Any, **how: Any) -> tuple[nn.Module, Rung]:
+    def spoil(self: Shaper, shaped: Shaped) -> None:
         """Say the opposite of what was learnt."""
-        network, rung = fit(self, *given, **how)
         with torch.no_grad():
-            network.fc.weight.neg_()
-            network.fc.bias.neg_()
-        return network, replace(rung, score=1 - rung.score)
+            shaped.model.fc.weight.neg_()
+            shaped.model.fc.bias.neg_()
 
-    monkeypatch.setattr(Subject, "fit", spoil)
+    monkeypatch.setattr(Shaper, "reconstruct", spoil)
+    monkeypatch.setattr(Subject, "fit", lambda self, model, *_, **__: model)
     told = read(run(model, castings_dataset, tmp_path / "search", work, seed=5, max_drop=0.05, trials=1))
     assert told["reference"] > 0.6, "or the opposite is as good"
     (made_of_it,) = (trial for trial in told["trials"] if trial["rungs"])
