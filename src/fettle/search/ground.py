@@ -33,7 +33,7 @@ from fettle.spec import SearchConfig
 FORMS = 2  # that trials are timed and made in
 NEAR = 0.02  # below the floor: what a form may cost the whole network, and not a trial that is trained again
 BLOCKS = 0.5  # share of the blocks that may be skipped
-LAYOUT = 6  # of what is noted: a search of another version is another one
+LAYOUT = 7  # of what is noted: a search of another version is another one
 T = TypeVar("T")
 log = logging.getLogger("fettle")
 
@@ -121,7 +121,6 @@ def survey(
         widths="width" in config.levers,
         importances=("taylor", "group_norm") if subject.batches else ("group_norm",),
         width_steps=tuple(config.width_steps),
-        lr=subject.train.lr,
     )
     table = table_file(tables, form, fingerprint=passport().fingerprint)
     known.get("machine", lambda: len(know_machine(track, shaper, form, table, sizes=space.sizes, seed=config.seed)))

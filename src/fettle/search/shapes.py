@@ -37,7 +37,6 @@ class Shape:
         importance: How channels are ranked.
         width_step: Widths are multiples of this.
         share: Of the whole network's latency that is aimed at, in the form that is searched for.
-        lr: Learning rate at which it is trained again.
     """
 
     input_size: int
@@ -46,7 +45,6 @@ class Shape:
     importance: Importance
     width_step: int
     share: float
-    lr: float = 0.0
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

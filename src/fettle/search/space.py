@@ -12,8 +12,6 @@ from fettle.search.shapes import Shape
 SHARES = (0.12, 0.7)  # of the whole network's latency that are aimed at
 SIZES = (1.0, 0.86, 0.72, 0.57)  # of the image size
 SMALLEST = 32  # pixels
-RATES = (0.3, 0.6)  # of the learning rate that the network was trained at: it shall not forget what it knows
-BOLD = 0.3  # share of the latency that leaves little that could be forgotten
 STARTUP = 8
 
 
@@ -27,7 +25,6 @@ class Space:
         widths: Whether channels may go.
         importances: How they may be ranked.
         width_steps: What widths may be multiples of.
-        lr: At which the network was trained.
     """
 
     sizes: tuple[int, ...]
@@ -35,7 +32,6 @@ class Space:
     widths: bool
     importances: tuple[str, ...]
     width_steps: tuple[int, ...]
-    lr: float
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -43,7 +39,6 @@ class Space:
         found: dict[str, BaseDistribution] = {
             "input_size": CategoricalDistribution(self.sizes),
             "skipped": IntDistribution(0, self.blocks),
-            "rate": CategoricalDistribution(RATES),
         }
         if self.widths:
             found |= {
@@ -57,8 +52,7 @@ class Space:
     def shape(self, params: Mapping[str, Any]) -> Shape:
         """Return what values of the levers ask for."""
         given = {"spread": "even", "importance": self.importances[0], "width_step": 1, "share": 1.0, **params}
-        rate = given.pop("rate")
-        return Shape(**given, lr=rate * self.lr)
+        return Shape(**given)
 
     def first(self) -> list[dict[str, Any]]:
         """Return the trials to begin with: each lever alone and together with others, from the middle to both ends.
@@ -78,8 +72,7 @@ class Space:
             {"input_size": whole, "skipped": many, **widths, "spread": "clock", "share": 0.7},
         ]
         known = set(self.distributions)
-        rated = [{**trial, "rate": max(RATES) if trial["share"] <= BOLD else min(RATES)} for trial in begin]
-        return [{key: value for key, value in trial.items() if key in known} for trial in rated]
+        return [{key: value for key, value in trial.items() if key in known} for trial in begin]
 
 
 def input_sizes(image_size: int, grid: int) -> tuple[int, ...]:

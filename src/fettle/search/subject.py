@@ -84,7 +84,7 @@ class Subject:
         architecture: Architecture,
         *,
         epochs: int,
-        lr: float,
+        rate: float,
         folder: Path,
         qat: bool = False,
     ) -> nn.Module:
@@ -94,7 +94,7 @@ class Subject:
             model: Trained in place.
             architecture: Of it.
             epochs: How long.
-            lr: Peak of the learning rate.
+            rate: Share of the learning rate that the whole network was trained at.
             folder: Of the run: what was interrupted there goes on.
             qat: Whether layers round to INT8 while they learn.
 
@@ -102,7 +102,7 @@ class Subject:
             DivergedError: If the loss is not finite.
         """
         changes: Mapping[str, Any] = {
-            "epochs": epochs, "lr": lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0,
+            "epochs": epochs, "lr": rate * self.train.lr, "patience": 0, "trackers": [], "warmup_epochs": 0.0,
             "monitor": "epoch",  # the best one of many is the luckiest too
         }  # fmt: skip
         taught: dict[str, Any] = {}

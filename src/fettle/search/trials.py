@@ -16,7 +16,8 @@ from fettle.models.files import load_model, save_model
 from fettle.search.shapes import Shape
 
 TRIAL, NETWORK, SPENT = "trial.json", "network", "spent.jsonl"
-AGAIN = 0.5  # of the first training's learning rate
+RATE = 0.3  # of the learning rate that the network was trained at: a trial shall not forget what it knows
+AGAIN = 0.5  # of that, for later trainings
 FITTED, BRIEF, FULL = 1, 2, 3  # what a trial has been through: reconstruction, some training, all the training it gets
 WHOLE = "whole"  # what the network that is searched is called, where others have a number
 
@@ -96,9 +97,9 @@ class Trial:
         return sum(rung.seconds for rung in self.rungs if rung.epochs) / max(self.epochs, 1)
 
     @property
-    def lr(self) -> float:
-        """The peak of the next training's learning rate; a later one shall not undo what an earlier one taught."""
-        return self.shape.lr * (AGAIN if self.epochs else 1.0)
+    def rate(self) -> float:
+        """The learning rate of the next training; a later one shall not undo what an earlier one taught."""
+        return RATE * (AGAIN if self.epochs else 1.0)
 
     def rung(self, level: int) -> Rung | None:
         """Return the rung of that level, if it has one."""

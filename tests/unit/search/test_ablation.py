@@ -21,14 +21,14 @@ from fettle.search.whole import Standing, standings_of
 from fettle.spec import SearchConfig
 
 INT8, FLOAT = Form("openvino", "int8"), Form("openvino", "float32")
-SHAPE = Shape(32, 1, "even", "taylor", 8, 0.4, lr=1e-3)
+SHAPE = Shape(32, 1, "even", "taylor", 8, 0.4)
 
 
 def made(
     shape: Shape = SHAPE, *, form: Form = INT8, kept: tuple[str, ...] = ("a", "b"), taught: bool = True, **changes: Any
 ) -> list[Variant]:
     levers = {"sizes": (64, 48, 32), "blocks": 2, "widths": True, "importances": ("taylor", "group_norm"),
-              "width_steps": (8, 16), "lr": 1e-3, **changes}  # fmt: skip
+              "width_steps": (8, 16), **changes}  # fmt: skip
     return list(variants(shape, Standing(form, 1.0, 0.9, kept), Space(**levers), taught=taught))
 
 

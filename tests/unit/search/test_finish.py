@@ -21,7 +21,7 @@ def trial(working: Worker) -> tuple[Trial, Finish]:
         working.subject,
         replace(working.ground.judge, reference=1.1, score=1.1, loss=math.inf, max_drop=0.02),
     )
-    shape = Shape(32, 0, "even", "group_norm", 8, 1.0, lr=1e-3)
+    shape = Shape(32, 0, "even", "group_norm", 8, 1.0)
     trial = Trial(0, shape, rungs=(Rung(FULL, 2, judge.reference, 0.1, 1.0),))
     working.notebook.save(trial, subject.model, subject.architecture)
     return trial, replace(working.finish, ground=replace(working.ground, judge=judge))

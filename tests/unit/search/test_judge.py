@@ -12,7 +12,7 @@ from fettle.search.trials import Rung, Trial
 from fettle.search.whole import Standing
 
 JUDGE = Judge(reference=0.94, score=0.94, loss=0.15, max_drop=0.01)
-SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6, lr=1e-3)
+SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6)
 
 
 def trial(score: float, loss: float) -> Trial:

@@ -9,7 +9,7 @@ from fettle.search.shapes import Shape
 from fettle.search.trials import BRIEF, FITTED, FULL, Rung, Trial
 from fettle.search.worker import Worker
 
-SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6, lr=1e-3)
+SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6)
 
 
 def noted(working: Worker, number: int, ms: float, *drops: float, seconds: float = 6.0, macs: float = 1.0) -> Trial:

@@ -6,9 +6,9 @@ import torch
 
 from fettle.models import Architecture, build_model
 from fettle.search.shapes import Shape
-from fettle.search.trials import NETWORK, Notebook, Rung, Trial
+from fettle.search.trials import AGAIN, NETWORK, RATE, Notebook, Rung, Trial
 
-TRIAL = Trial(3, Shape(32, 1, "clock", "taylor", 8, 0.4, lr=1e-3), latencies={"int8-openvino": 1.5})
+TRIAL = Trial(3, Shape(32, 1, "clock", "taylor", 8, 0.4), latencies={"int8-openvino": 1.5})
 ARCHITECTURE = Architecture("classify", "test_resnet", ("a", "b"), 32)
 
 
@@ -28,6 +28,12 @@ def test_a_trial_and_its_network_come_back(tmp_path: Path) -> None:
     assert architecture == ARCHITECTURE
     for name, value in network.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value)
+
+
+def test_a_later_training_goes_at_a_lower_rate() -> None:
+    fitted = TRIAL.after(Rung(1, 0, 0.9, 0.3, 10.0))
+    assert (TRIAL.rate, fitted.rate) == (RATE, RATE)
+    assert fitted.after(Rung(2, 3, 0.9, 0.3, 10.0)).rate == RATE * AGAIN
 
 
 def test_time_is_summed_over_calls(tmp_path: Path) -> None:

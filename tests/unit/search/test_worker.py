@@ -17,7 +17,7 @@ from fettle.search.whole import Standing, read_standings, standings_of
 from fettle.search.worker import Worker
 from fettle.train.result import DivergedError
 
-SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6, lr=1e-3)
+SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6)
 
 
 def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
@@ -30,7 +30,9 @@ def noted(working: Worker, number: int, ms: float, *rungs: Rung) -> Trial:
 def test_a_training_keeps_its_last_epoch(suffering: Subject, tmp_path: Path) -> None:
     """The best of many is the luckiest too; at this rate it is seldom the last."""
     model = copy.deepcopy(suffering.model)
-    fitted = suffering.fit(model, suffering.architecture, epochs=4, lr=0.05, folder=tmp_path / "fit")
+    fitted = suffering.fit(
+        model, suffering.architecture, epochs=4, rate=0.05 / suffering.train.lr, folder=tmp_path / "fit"
+    )
     final = load_file(tmp_path / "fit" / "final.safetensors")
     for name, value in fitted.state_dict().items():
         torch.testing.assert_close(value, final[name])

@@ -135,7 +135,6 @@ def test_a_trial_whose_worker_died_is_taken_over(
     assert study.ask().number == number
     shape = {
         "input_size": 32, "skipped": 0, "spread": "even", "importance": "group_norm", "width_step": 8, "share": 0.5,
-        "lr": 1e-3,
     }  # fmt: skip
     (folder / f"trial-{number}").mkdir()
     (folder / f"trial-{number}" / TRIAL).write_text(json.dumps({"number": number, "shape": shape, "rungs": []}))
