@@ -47,7 +47,7 @@ def reconstruct(model: nn.Module, whole: nn.Module, images: torch.Tensor, *, kep
 
     Args:
         model: What is left of ``whole`` after channels or blocks are gone, in eval mode; it stays so.
-        whole: Network in eval mode that sees images of the same size.
+        whole: Network in eval mode that sees images of the same size, with their statistics (:func:`estimate_norms`).
         images: (N, 3, S, S) float32, normalized. All of them go through ``model`` at once.
         kept: Layer -> which of its outputs in ``whole`` it still has; of layers that have lost some.
     """
@@ -73,6 +73,8 @@ def reconstruct(model: nn.Module, whole: nn.Module, images: torch.Tensor, *, kep
 @torch.no_grad()
 def estimate_norms(model: nn.Module, images: torch.Tensor) -> None:
     """Estimate the statistics of batch norms anew, in place; ``images`` as :func:`reconstruct` takes them."""
+    if len(images) < 2:
+        return
     with _estimating(model):
         for batch in _batches(images):
             model(batch)

@@ -92,7 +92,7 @@ class Shaper:
     ) -> None:
         self.model, self.architecture, self.blocks = model, architecture, blocks
         self.batches, self.images = batches, images
-        self.smaller: dict[int, nn.Module] = {}
+        self.sizes: dict[int, nn.Module] = {}
 
     @cached_property
     def ranked(self) -> nn.Module:
@@ -132,17 +132,17 @@ class Shaper:
 
     def reconstruct(self, shaped: Shaped) -> None:
         """Fit what is left to what the whole network makes of images of the same size, in place."""
-        seen = shaped.architecture.input_size
-        whole = self.model if seen is None or seen == self.architecture.input_size else self._seeing(seen)
+        seen, own = shaped.architecture.input_size, self.architecture.input_size
+        whole = self._seeing(self.architecture.image_size if seen in (None, own) else seen)
         reconstruct(shaped.model, whole, self.images(), kept=shaped.kept)
 
     def _seeing(self, size: int) -> nn.Module:
-        """Return the whole network at smaller images, whose statistics are others."""
-        if size not in self.smaller:
+        """Return the whole network at images of a size, with their statistics."""
+        if size not in self.sizes:
             whole, _ = self._coarse(Shape(size, 0, "even", "group_norm", 1, 1.0))
             estimate_norms(whole, self.images())
-            self.smaller[size] = whole
-        return self.smaller[size]
+            self.sizes[size] = whole
+        return self.sizes[size]
 
     def narrow(self, input_size: int, shares: Mapping[str, float]) -> tuple[nn.Module, Architecture]:
         """Return a network with some share of its groups gone, by their roots; it serves for its latency alone."""

@@ -94,6 +94,26 @@ def test_a_pruned_model_answers_as_the_whole_one_unless_it_is_left_as_it_is(mode
     assert misses(True) < 0.3 * misses(False)
 
 
+def test_statistics_that_a_short_training_left_behind_do_not_spoil_what_is_pruned(model, castings_dataset, tmp_path):
+    network, architecture = load_model(model)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_running_stats()
+    with card.create(tmp_path / "stale", kind="model", name="test_resnet") as draft:
+        save_model(draft.path, network, architecture)
+
+    def pruned(source):
+        config = PruneConfig(ratio=0.5, width_step=8)
+        found, _ = load_model(
+            prune(source, tmp_path / f"of-{source.name}", dataset=castings_dataset, config=config).path
+        )
+        return found.state_dict()
+
+    known, stale = pruned(model), pruned(tmp_path / "stale")
+    for name, value in known.items():
+        torch.testing.assert_close(stale[name], value, rtol=1e-2, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("runtime", "files"), [("onnxruntime", {"model.onnx"}), ("openvino", {"model.xml", "model.bin"})]
 )
