@@ -1,7 +1,7 @@
 """What each lever of a search brought: its fastest good trial, made again without one lever at a time.
 
 Without a lever the others have to reach the same latency, as far as they can. Every network is trained for the epochs
-of a first training only, the trial's own shape too: their scores compare with one another, not with those of full
+of a brief training only, the trial's own shape too: their scores compare with one another, not with those of full
 trainings.
 """
 
@@ -48,7 +48,7 @@ class Row:
         instead: What was done in its place.
         times: How many times as fast as the whole network is in the form that was searched for, interleaved with it.
         params: Share of the whole network's that are left.
-        score: The headline score on val, of the exported file in its runtime, after a first training.
+        score: The headline score on val, of the exported file in its runtime, after a brief training.
         failed: Why it could not be made, if it could not.
     """
 
@@ -144,7 +144,7 @@ class _Ablator:
 
     @cached_property
     def place(self) -> Path:
-        """Where rows are noted. With another length of a first training, scores would not compare."""
+        """Where rows are noted. With another length of a brief training, scores would not compare."""
         place = self.notebook.folder / ABLATION / f"trial-{self.trial.number}-{self.standing.form}-{self.epochs}"
         place.mkdir(parents=True, exist_ok=True)
         return place
@@ -178,7 +178,7 @@ class _Ablator:
         return replace(row, times=times, params=params, score=score(export, self.subject.val, runtime))
 
     def _train(self, variant: Variant) -> tuple[Export, float]:
-        """Return the float export after a first training, and its share of the parameters."""
+        """Return the float export after a brief training, and its share of the parameters."""
         shaped = self.ground.shaper.shape(variant.shape, self.table)
         if variant.fitted:
             self.ground.shaper.reconstruct(shaped)

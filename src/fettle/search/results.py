@@ -1,6 +1,8 @@
 """What a search found, as JSON: for the card, the report and the reader."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from fettle.search.budget import counted
 from fettle.search.front import Choice
 from fettle.search.judge import Judge
 from fettle.search.search import Found
-from fettle.search.trials import WHOLE, Trial
+from fettle.search.trials import WHOLE, Rung, Trial
 from fettle.search.whole import Standing
 from fettle.spec import SearchConfig
 
@@ -58,10 +60,15 @@ def _trial(trial: Trial, found: Found) -> dict[str, Any]:
     standings = found.standings.get(str(trial.number), ())
     return {
         **trial.to_json(),
+        "rungs": [_rung(rung) for rung in trial.rungs],
         "measured_ms": trial.measured_ms,
         "score": trial.score if trial.rungs else None,
         "forms": [_standing(each, str(trial.number), found.ground.judge) for each in standings],
     }
+
+
+def _rung(rung: Rung) -> dict[str, Any]:
+    return {**asdict(rung), "loss": rung.loss if math.isfinite(rung.loss) else None}  # JSON knows no infinity
 
 
 def _standing(standing: Standing, owner: str, judge: Judge) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where networks are exported, brought into a form, scored, and timed beside one another."""
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,8 +55,13 @@ class Track(contextlib.ExitStack):
 
     def score(self, model: nn.Module, architecture: Architecture, subset: Subset, runtime: str) -> Scored:
         """Return how good a network is in float, as an export in ``runtime``."""
-        exported = self.convert(self.export(model, architecture), Form(runtime, "float32"))
-        return score_and_loss(exported, subset, runtime)
+        exported = self.export(model, architecture)
+        plain = self.convert(exported, Form(runtime, "float32"))
+        try:
+            return score_and_loss(plain, subset, runtime)
+        finally:  # a search scores many, and its folder stays until the end
+            for each in (exported, plain):
+                shutil.rmtree(each.path, ignore_errors=True)
 
     def start(self, name: str, export: Export, runtime: str) -> contextlib.AbstractContextManager[EngineContestant]:
         """Have an export ready in a process of its own."""
