@@ -19,9 +19,9 @@ TINY = {
 
 
 def blocks(page: str) -> str:
-    """Return the shell blocks of a page as one script that stops at the first failure."""
+    """Return the shell blocks of a page as one script that stops at the first failure, and what it started with it."""
     found = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    return "set -e\nset -m\n" + "\n".join(found)
+    return "set -e\nset -m\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(found)
 
 
 def test_step_by_step(shell, tmp_path):

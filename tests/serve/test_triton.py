@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from fettle.errors import ServeError
 from fettle.export.manifest import Export
 from fettle.publish import Promotion, approve, promote, rollback
 from fettle.runtimes import open_engine
+from fettle.serve.client import Protocol
 from fettle.serve.triton import LocalTriton
 from fettle.spec.serve import ServeConfig
 from fettle.storage import Store, open_store
@@ -52,6 +54,21 @@ def test_served_answers_are_the_offline_ones(
             prediction = client.predict(images[:1])[0]
             assert prediction.label == export.classes[expected[0].argmax()]
             assert prediction.probability == pytest.approx(expected[0].max(), abs=2e-3)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_client_waits_for_a_model(
+    triton: LocalTriton, publish: Publish, linear_export: Maker, protocol: Protocol
+) -> None:
+    publish(linear_export(seed=3), "onnxruntime")
+    later = threading.Timer(1.5, triton.load, ["m"])
+    with triton.client("m", protocol) as client:
+        with pytest.raises(ServeError, match="m at"):
+            client.wait(0.1)
+        later.start()
+        client.wait(60)
+        assert client.probe() == "1"
+    later.join()
 
 
 def test_labels_follow_the_version(

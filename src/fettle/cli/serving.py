@@ -124,6 +124,7 @@ def predict(
     protocol: Protocol = Wire.http,
     endpoint: Endpoint = None,
     draw: Annotated[Path | None, typer.Option(help="Folder for copies with the answer drawn on them.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds that the server may take until it has the model.")] = 0,
     spec: SpecFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -131,6 +132,8 @@ def predict(
     from fettle.serve.drawing import draw_files
 
     with open_client(read_spec(spec, None), model, protocol, endpoint) as client:
+        if wait:
+            client.wait(wait)
         answers = client.predict_files(images)
     if draw is not None:
         draw_files(images, answers, draw)

@@ -29,7 +29,7 @@ from fettle.search.judge import Judge
 from fettle.search.subject import Subject
 from fettle.search.table import Table, read_table
 from fettle.search.track import Track, race
-from fettle.search.trials import RATE, WHOLE, Notebook, Trial
+from fettle.search.trials import WHOLE, Notebook, Trial, rate_of
 from fettle.search.variants import FOUND, Variant, variants
 from fettle.search.whole import Standing, hold, read_standings
 from fettle.spec import QuantizeConfig, SearchConfig
@@ -184,7 +184,8 @@ class _Ablator:
             self.ground.shaper.reconstruct(shaped)
         learner = self.subject if variant.taught else replace(self.subject, distil=None)
         work = self.place / f"fit-{variant.lever}"
-        model = learner.fit(shaped.model, shaped.architecture, epochs=self.epochs, rate=RATE, folder=work)
+        rate = rate_of(self.epochs)
+        model = learner.fit(shaped.model, shaped.architecture, epochs=self.epochs, rate=rate, folder=work)
         exported = self.track.export(model, shaped.architecture)
         if variant.lever == FOUND:
             self._keep(exported)

@@ -86,7 +86,8 @@ class Finish:
         fresh, epochs = exports.with_name("rounded"), self.ground.budget.brief
         try:
             started = time.monotonic()
-            learnt = self.subject.fit(model, architecture, epochs=epochs, rate=trial.rate, folder=work, qat=True)
+            rate = trial.rate(epochs)
+            learnt = self.subject.fit(model, architecture, epochs=epochs, rate=rate, folder=work, qat=True)
             seconds = round(time.monotonic() - started, 1)
             after = self._stand(learnt, architecture, before[0].drop, fresh)
         except (DivergedError, OptimizeError) as error:

@@ -14,10 +14,11 @@ from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
 FASTER = 0.95  # of the whole network's latency: what does not come below is not trained
-SLACK = {FITTED: 0.04, BRIEF: 0.02}  # what a score is expected to gain from there to the end of a full training
+KEPT = {FITTED: 1 / 3, BRIEF: 0.6}  # of what is lost by then, the share that a full training leaves, before it is known
+DOUBT = 0.01  # of the score: what is expected to miss by more is hopeless
 FIXED = 0.1  # of an epoch of the whole network: what the least trial takes
 SPARE = 2  # trials that are good enough are made as they are, without a training in full
-DEAR = 20.0  # a point of the score that is too much weighs as much as a fifth of the latency
+DEAR = 60.0  # a point of the score that is too much weighs as much as nearly half of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
 MISJUDGED = 1.2  # by so much may the table be wrong
 SLOWED = 1.15  # times as long as all in INT8 takes what has layers in float: less is not worth a training
@@ -78,7 +79,7 @@ class Policy:
             return min(reach or able, key=self.expected_drop, default=None)
         best = self.best_ms
         if best < FASTER * self.ground.ms:  # beside what is good, nothing hopeless is worth a training
-            able = [trial for trial in able if self.expected_drop(trial) <= max_drop + SLACK[FITTED]]
+            able = [trial for trial in able if self.expected_drop(trial) <= max_drop + DOUBT]
         within = [trial for trial in able if trial.measured_ms < best and self.expected_drop(trial) <= max_drop]
         if within and (used < PROMOTE or len(self._full) % 2 == 0):
             return min(within, key=lambda trial: trial.measured_ms)
@@ -117,10 +118,14 @@ class Policy:
         return budget.last(self._left_beside(trial), epoch=epoch, overhead=self.ground.finish, done=len(self._full))
 
     def expected_drop(self, trial: Trial) -> float:
-        """Return the drop that a full training would end with, by what training brought to others."""
-        drops = [(other.rung(trial.level), other.rungs[-1]) for other in self.trials if other.level > trial.level]
-        gains = [self._drop(early) - self._drop(last) for early, last in drops if early is not None]
-        return self.judge.of(trial) - median([*gains, SLACK.get(trial.level, SLACK[BRIEF])])
+        """Return the drop that a full training would end with, by the share that it left of what others had lost.
+
+        A share, not a sum: what has lost more wins more back.
+        """
+        drops = [(self._drop(rung), self.judge.of(other)) for other, rung in self._trained_beyond(trial.level)]
+        kept = [min(max(last / early, 0.0), 1.0) for early, last in drops if early > self.judge.max_drop]
+        drop = self.judge.of(trial)
+        return min(drop, drop * median([KEPT.get(trial.level, 1.0), *kept]))
 
     @cached_property
     def best_ms(self) -> float:
@@ -148,9 +153,9 @@ class Policy:
         That is the logarithm of the latency, and for what is beyond the limit as much as :data:`DEAR` says; where a
         latency is asked for, the other way round.
         """
-        share, drop = math.log(trial.measured_ms / self.ground.ms), self.judge.of(trial)
+        share, drop = math.log(trial.measured_ms / self.ground.ms), self.expected_drop(trial)
         if self.config.latency_ms is None:
-            return share + DEAR * max(drop - self.judge.max_drop - SLACK[FITTED], 0.0)
+            return share + DEAR * max(drop - self.judge.max_drop, 0.0)
         return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
 
     def wants_rounding(self, trial: Trial, standings: Sequence[Standing]) -> bool:
@@ -206,6 +211,13 @@ class Policy:
         """Return whether there was less time for its last training than was planned, and it is not good enough."""
         short = trial.level == FULL and trial.rungs[-1].epochs < self.ground.budget.full
         return short and not any(self._good(self.standings.get(str(trial.number), ())))
+
+    def _trained_beyond(self, level: int) -> Iterator[tuple[Trial, Rung]]:
+        """Yield what has been trained beyond a level, and how it was there."""
+        for trial in self.trials:
+            rung = trial.rung(level)
+            if rung is not None and trial.level > level:
+                yield trial, rung
 
     def _drop(self, rung: Rung) -> float:
         return self.judge.drop(rung.score, rung.loss)

@@ -18,8 +18,14 @@ from fettle.search.shapes import Shape
 TRIAL, NETWORK, SPENT = "trial.json", "network", "spent.jsonl"
 RATE = 0.3  # of the learning rate that the network was trained at: a trial shall not forget what it knows
 AGAIN = 0.5  # of that, for later trainings
+LONG = 8  # epochs: a shorter training ends before it has made good what such a rate upsets, and has less of it
 FITTED, BRIEF, FULL = 1, 2, 3  # what a trial has been through: reconstruction, some training, all the training it gets
 WHOLE = "whole"  # what the network that is searched is called, where others have a number
+
+
+def rate_of(epochs: int) -> float:
+    """Return the learning rate of a first training, as a share of what the network was trained at."""
+    return RATE * min(epochs / LONG, 1.0)
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,12 @@ class Trial:
         """As it was trained; 0 before that."""
         return sum(rung.seconds for rung in self.rungs if rung.epochs) / max(self.epochs, 1)
 
-    @property
-    def rate(self) -> float:
-        """The learning rate of the next training; a later one shall not undo what an earlier one taught."""
-        return RATE * (AGAIN if self.epochs else 1.0)
+    def rate(self, epochs: int) -> float:
+        """Return the learning rate of the next training, of so many epochs.
+
+        A later one shall not undo what an earlier one taught.
+        """
+        return rate_of(epochs) * (AGAIN if self.epochs else 1.0)
 
     def rung(self, level: int) -> Rung | None:
         """Return the rung of that level, if it has one."""

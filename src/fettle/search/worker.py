@@ -226,7 +226,7 @@ class Worker:
     def _train(self, trial: Trial, model: nn.Module, architecture: Architecture, *, level: int, epochs: int) -> Trial:
         work, started = self.notebook.place(trial.number) / f"fit-{level}", time.monotonic()
         try:
-            trained = self.subject.fit(model, architecture, epochs=epochs, rate=trial.rate, folder=work)
+            trained = self.subject.fit(model, architecture, epochs=epochs, rate=trial.rate(epochs), folder=work)
         except DivergedError as error:
             return replace(trial, left=str(error))
         trial = self._settle(trial, trained, architecture, level=level, epochs=epochs, started=started)

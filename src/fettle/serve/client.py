@@ -1,6 +1,7 @@
 """A thin client of any KServe v2 server: photographs in, what the model says of them out."""
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ Protocol = Literal["http", "grpc"]
 UNREACHABLE = (OSError, HTTPParseError)
 MODULES: dict[str, ModuleType] = {"http": tritonclient.http, "grpc": tritonclient.grpc}
 MOST_CLASSES = 1_000_000  # Triton gives those that there are
+PAUSE = 0.5  # seconds between two questions whether a model is there yet
 T = TypeVar("T")
 
 
@@ -63,6 +65,23 @@ class Client:
 
     def close(self) -> None:
         self.raw.close()
+
+    def wait(self, seconds: float) -> None:
+        """Return once the model answers, as after a start of the server or the promotion of a first version.
+
+        Raises:
+            ServeError: If it does not within ``seconds``: what it said last.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.probe()
+            except ServeError:
+                if time.monotonic() + PAUSE > deadline:
+                    raise
+                time.sleep(PAUSE)
+            else:
+                return
 
     def describe(self) -> Description:
         """Return what a client must know of the live version.

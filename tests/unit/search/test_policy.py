@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fettle.search.policy import SLACK
+from fettle.search.policy import KEPT
 from fettle.search.shapes import Shape
 from fettle.search.trials import BRIEF, FITTED, FULL, Rung, Trial
 from fettle.search.worker import Worker
@@ -31,13 +31,30 @@ def spend(working: Worker, share: float) -> None:
 
 
 def test_what_training_brought_others_is_expected_of_what_is_fitted(working: Worker) -> None:
-    trial = noted(working, 0, 0.5, 0.06)
-    assert working.policy.expected_drop(trial) == pytest.approx(0.06 - SLACK[FITTED])
-    for number, last in enumerate((0.05, 0.04), 1):
-        noted(working, number, 0.5, 0.06, last)
-    assert working.policy.expected_drop(trial) == pytest.approx(0.06 - 0.02), (
-        "of .01, .02 and the .04 that were thought"
+    lost = 6 * max(working.ground.judge.max_drop, 0.01)
+    trial = noted(working, 0, 0.5, lost)
+    assert working.policy.expected_drop(trial) == pytest.approx(KEPT[FITTED] * lost)
+    for number, share in enumerate((0.9, 0.5), 1):
+        noted(working, number, 0.5, 2 * lost, share * 2 * lost)
+    noted(working, 3, 0.5, 0.0, lost)
+    assert working.policy.expected_drop(trial) == pytest.approx(0.5 * lost), (
+        "of .9, .5 and the third that was thought; who had lost nothing tells nothing"
     )
+
+
+def test_what_has_lost_nothing_is_expected_to_lose_nothing(working: Worker) -> None:
+    trial = noted(working, 0, 0.5, -0.01)
+    assert working.policy.expected_drop(trial) == pytest.approx(-0.01)
+
+
+def test_the_sampler_looks_where_training_may_help(working: Worker) -> None:
+    max_drop = working.ground.judge.max_drop
+    safe, bold, hopeless = (
+        noted(working, number, ms, lost)
+        for number, (ms, lost) in enumerate([(0.5, max_drop), (0.2, 2 * max_drop), (0.15, 3 * max_drop + 0.1)])
+    )
+    costs = list(map(working.policy.cost, (bold, safe, hopeless)))
+    assert costs == sorted(costs)
 
 
 def test_nothing_is_trained_before_enough_is_fitted(working: Worker) -> None:

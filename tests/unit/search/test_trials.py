@@ -6,7 +6,7 @@ import torch
 
 from fettle.models import Architecture, build_model
 from fettle.search.shapes import Shape
-from fettle.search.trials import AGAIN, NETWORK, RATE, Notebook, Rung, Trial
+from fettle.search.trials import AGAIN, LONG, NETWORK, RATE, Notebook, Rung, Trial
 
 TRIAL = Trial(3, Shape(32, 1, "clock", "taylor", 8, 0.4), latencies={"int8-openvino": 1.5})
 ARCHITECTURE = Architecture("classify", "test_resnet", ("a", "b"), 32)
@@ -30,10 +30,10 @@ def test_a_trial_and_its_network_come_back(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
-def test_a_later_training_goes_at_a_lower_rate() -> None:
+def test_short_trainings_and_later_ones_go_at_a_lower_rate() -> None:
     fitted = TRIAL.after(Rung(1, 0, 0.9, 0.3, 10.0))
-    assert (TRIAL.rate, fitted.rate) == (RATE, RATE)
-    assert fitted.after(Rung(2, 3, 0.9, 0.3, 10.0)).rate == RATE * AGAIN
+    assert (TRIAL.rate(LONG), fitted.rate(3 * LONG), fitted.rate(LONG // 2)) == (RATE, RATE, RATE / 2)
+    assert fitted.after(Rung(2, 3, 0.9, 0.3, 10.0)).rate(LONG) == RATE * AGAIN
 
 
 def test_time_is_summed_over_calls(tmp_path: Path) -> None:
