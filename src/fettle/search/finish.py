@@ -16,7 +16,7 @@ from fettle.search.ground import Ground
 from fettle.search.policy import Policy
 from fettle.search.subject import Subject
 from fettle.search.track import Track
-from fettle.search.trials import FULL, Notebook, Rung, Trial
+from fettle.search.trials import FORMS, FULL, Notebook, Rung, Trial
 from fettle.search.whole import Standing, stand, standings_of
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
@@ -42,8 +42,11 @@ class Finish:
     notebook: Notebook
     track: Track
 
-    def __call__(self, trial: Trial) -> None:
+    def __call__(self, trial: Trial) -> str:
         """Note the standings of ``trial``.
+
+        Returns:
+            On what the time was spent.
 
         Raises:
             OptimizeError: If it can be brought to none of the forms.
@@ -51,8 +54,9 @@ class Finish:
         model, architecture = self.notebook.load(trial)
         drop, exports = self.ground.judge.of(trial), self.notebook.exports(str(trial.number))
         standings: Sequence[Standing] = self._stand(model, architecture, drop, exports)
-        policy = Policy(self.config, self.ground, self.notebook)
+        policy, on = Policy(self.config, self.ground, self.notebook), FORMS
         if policy.wants_rounding(trial, standings):
+            on = "rounding"
             standings = self._round(trial, model, architecture, standings, policy)
         self.notebook.note(standings_of(trial), [standing.to_json() for standing in standings])
         for standing in standings:
@@ -64,6 +68,7 @@ class Finish:
                 words.percent(standing.score),
                 100 * (standing.score - self.ground.judge.reference),
             )
+        return on
 
     def _stand(self, model: nn.Module, architecture: Architecture, drop: float, folder: Path) -> list[Standing]:
         standings = stand(
@@ -74,6 +79,7 @@ class Finish:
             folder=folder,
             max_drop=self.ground.judge.max_drop,
             reference=self.ground.judge.reference,
+            mend=drop <= self.ground.judge.max_drop,  # else no form of it is good enough
         )
         return [replace(standing, drop=drop) for standing in standings]
 

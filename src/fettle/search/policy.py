@@ -7,20 +7,18 @@ from functools import cached_property
 from statistics import median
 
 from fettle.search.budget import EXPLORE, LIGHTER, PROMOTE, counted
+from fettle.search.forecast import Forecast
 from fettle.search.ground import Ground
 from fettle.search.judge import Judge
-from fettle.search.trials import BRIEF, FITTED, FULL, Notebook, Rung, Trial
+from fettle.search.trials import BRIEF, FITTED, FORMS, FULL, Notebook, Trial
 from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
 FASTER = 0.95  # of the whole network's latency: what does not come below is not trained
-KEPT = {FITTED: 1 / 3, BRIEF: 0.6}  # of what is lost by then, the share that a full training leaves, before it is known
 DOUBT = 0.01  # of the score: what is expected to miss by more is hopeless
-FIXED = 0.1  # of an epoch of the whole network: what the least trial takes
 SPARE = 2  # trials that are good enough are made as they are, without a training in full
 DEAR = 60.0  # a point of the score that is too much weighs as much as nearly half of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
-MISJUDGED = 1.2  # by so much may the table be wrong
 SLOWED = 1.15  # times as long as all in INT8 takes what has layers in float: less is not worth a training
 ROUNDING = 2.0  # times as long as a plain one takes an epoch with rounding at most
 
@@ -44,6 +42,10 @@ class Policy:
         return self.notebook.trials()
 
     @cached_property
+    def forecast(self) -> Forecast:
+        return Forecast(self.ground, self.trials)
+
+    @cached_property
     def standings(self) -> dict[str, tuple[Standing, ...]]:
         """Of what was made: owner -> its forms."""
         return read_standings(self.notebook)
@@ -52,6 +54,11 @@ class Policy:
     def left(self) -> float:
         """Seconds of the budget that are left."""
         return self.ground.budget.seconds - counted(self.notebook.spent())
+
+    @cached_property
+    def finish(self) -> float:
+        """Seconds that it takes to make a trial in all its forms: as it took with others, or with the whole network."""
+        return self.notebook.typical(FORMS) or self.ground.finish
 
     @property
     def judge(self) -> Judge:
@@ -76,15 +83,16 @@ class Policy:
         able = [trial for trial in able if self.epochs(trial) >= 1]
         if self.config.latency_ms is not None:
             reach = [trial for trial in able if trial.measured_ms <= self.config.latency_ms]
-            return min(reach or able, key=self.expected_drop, default=None)
+            return min(reach or able, key=self.forecast.drop, default=None)
+        able = [trial for trial in able if trial.measured_ms <= self.sure_ms]
         best = self.best_ms
         if best < FASTER * self.ground.ms:  # beside what is good, nothing hopeless is worth a training
-            able = [trial for trial in able if self.expected_drop(trial) <= max_drop + DOUBT]
-        within = [trial for trial in able if trial.measured_ms < best and self.expected_drop(trial) <= max_drop]
+            able = [trial for trial in able if self.forecast.drop(trial) <= max_drop + DOUBT]
+        within = [trial for trial in able if trial.measured_ms < best and self.forecast.drop(trial) <= max_drop]
         if within and (used < PROMOTE or len(self._full) % 2 == 0):
             return min(within, key=lambda trial: trial.measured_ms)
         # Val has few images: beside the fastest, one that is slower and better is worth having.
-        return min(able, key=lambda trial: SAFE * self.expected_drop(trial) + math.log(trial.measured_ms), default=None)
+        return min(able, key=lambda trial: SAFE * self.forecast.drop(trial) + math.log(trial.measured_ms), default=None)
 
     def spare(self, free: Sequence[Trial]) -> Trial | None:
         """Return one of ``free`` that should be made as it is.
@@ -92,7 +100,7 @@ class Policy:
         Val has few images, and luck with them chooses what is trained in full: beside it, the front should have what
         was good enough before.
         """
-        if self.used < EXPLORE or self.left < self.ground.finish:
+        if self.used < EXPLORE or self.left < self.finish:
             return None
         return next(iter(self._spares(free)), None)
 
@@ -102,8 +110,8 @@ class Policy:
         if self._are_enough:
             return False
         costs = [trial.rungs[0].seconds for trial in self.trials if trial.rungs]
-        needed = median(costs or [self.ground.overhead]) + self.ground.finish
-        later = self.ground.budget.brief * LIGHTER * self.ground.budget.epoch + self.ground.finish
+        needed = median(costs or [self.ground.overhead]) + self.finish
+        later = self.ground.budget.brief * LIGHTER * self.ground.budget.epoch + self.finish
         return self.left > (needed if self.used < EXPLORE else needed + later)
 
     def next_level(self, trial: Trial) -> int:
@@ -112,39 +120,30 @@ class Policy:
 
     def epochs(self, trial: Trial) -> int:
         """Return how long a trial is trained next."""
-        budget, epoch = self.ground.budget, self._epoch_seconds(trial)
+        budget, epoch = self.ground.budget, self.forecast.epoch_seconds(trial)
         if self.next_level(trial) < FULL:
             return budget.brief
-        return budget.last(self._left_beside(trial), epoch=epoch, overhead=self.ground.finish, done=len(self._full))
-
-    def expected_drop(self, trial: Trial) -> float:
-        """Return the drop that a full training would end with, by the share that it left of what others had lost.
-
-        A share, not a sum: what has lost more wins more back.
-        """
-        drops = [(self._drop(rung), self.judge.of(other)) for other, rung in self._trained_beyond(trial.level)]
-        kept = [min(max(last / early, 0.0), 1.0) for early, last in drops if early > self.judge.max_drop]
-        drop = self.judge.of(trial)
-        return min(drop, drop * median([KEPT.get(trial.level, 1.0), *kept]))
+        return budget.last(self._left_beside(trial), epoch=epoch, overhead=self.finish, done=len(self._full))
 
     @cached_property
     def best_ms(self) -> float:
         """The latency of the fastest network that is good enough."""
         return min((form.ms for forms in self.standings.values() for form in self._good(forms)), default=math.inf)
 
-    def expected_ms(self, predicted: float) -> float:
-        """Return the least latency that what the table expects may turn out to be, in the best of the forms."""
-        asked = str(self.ground.form)
-        measured = [trial for trial in self.trials if asked in trial.latencies]
-        return predicted / MISJUDGED * min((each.measured_ms / each.latencies[asked] for each in measured), default=1.0)
+    @cached_property
+    def sure_ms(self) -> float:
+        """The latency of the fastest trial that lost nothing: it will be good enough, unless its forms say no."""
+
+        def lasts(trial: Trial) -> bool:
+            made = self.standings.get(str(trial.number))
+            return made is None or any(self._good(made))
+
+        sure = filter(self.judge.lost_nothing, self.trials)
+        return min((trial.measured_ms for trial in sure if lasts(trial)), default=math.inf)
 
     def is_overtaken(self, ms: float) -> bool:
-        """Return whether a smaller network that is faster is good enough, where speed is what is wanted.
-
-        One that has lost nothing before it was made in its forms will be.
-        """
-        sure = [each.measured_ms for each in self.trials if self.judge.lost_nothing(each)]
-        best = min([self.best_ms, *sure])
+        """Return whether a smaller network that is faster is good enough, where speed is what is wanted."""
+        best = min(self.best_ms, self.sure_ms)
         return self.config.latency_ms is None and best < self.ground.ms and ms >= best
 
     def cost(self, trial: Trial) -> float:
@@ -153,7 +152,7 @@ class Policy:
         That is the logarithm of the latency, and for what is beyond the limit as much as :data:`DEAR` says; where a
         latency is asked for, the other way round.
         """
-        share, drop = math.log(trial.measured_ms / self.ground.ms), self.expected_drop(trial)
+        share, drop = math.log(trial.measured_ms / self.ground.ms), self.forecast.drop(trial)
         if self.config.latency_ms is None:
             return share + DEAR * max(drop - self.judge.max_drop, 0.0)
         return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
@@ -163,7 +162,7 @@ class Policy:
         int8 = [each for each in standings if each.form.precision == "int8"]
         if not int8 or trial.level > FULL or self.judge.of(trial) > self.judge.max_drop:
             return False
-        again = ROUNDING * self.ground.budget.brief * self._epoch_seconds(trial) + self.ground.finish
+        again = ROUNDING * self.ground.budget.brief * self.forecast.epoch_seconds(trial) + self.finish
         slowed = [each.kept and each.ms > SLOWED * self._plain_ms(trial, each) for each in self._good(int8)]
         return all(slowed) and self._left_beside(trial) > again
 
@@ -194,33 +193,14 @@ class Policy:
         ranked = sorted(sure, key=lambda trial: trial.measured_ms) or sorted(good, key=self.judge.of)[:1]
         return ranked[: max(SPARE - len(briefly), 0)]
 
-    def _epoch_seconds(self, trial: Trial) -> float:
-        """Return how long an epoch of a trial takes: as it did; before that by its size, and by what others took."""
-
-        def guess(other: Trial) -> float:
-            return self.ground.budget.epoch * (FIXED + (1 - FIXED) * other.macs)
-
-        known = [other.seconds_an_epoch / guess(other) for other in self.trials if other.epochs]
-        return trial.seconds_an_epoch or guess(trial) * median(known or [1.0])
-
     def _left_beside(self, trial: Trial) -> float:
         """Return the seconds that are left for a trial, when what is good enough already has been made."""
-        return self.left - self.ground.finish * sum(each != trial for each in self._spares(self.trials))
+        return self.left - self.finish * sum(each != trial for each in self._spares(self.trials))
 
     def _is_unfinished(self, trial: Trial) -> bool:
         """Return whether there was less time for its last training than was planned, and it is not good enough."""
         short = trial.level == FULL and trial.rungs[-1].epochs < self.ground.budget.full
         return short and not any(self._good(self.standings.get(str(trial.number), ())))
-
-    def _trained_beyond(self, level: int) -> Iterator[tuple[Trial, Rung]]:
-        """Yield what has been trained beyond a level, and how it was there."""
-        for trial in self.trials:
-            rung = trial.rung(level)
-            if rung is not None and trial.level > level:
-                yield trial, rung
-
-    def _drop(self, rung: Rung) -> float:
-        return self.judge.drop(rung.score, rung.loss)
 
     @property
     def _are_enough(self) -> bool:

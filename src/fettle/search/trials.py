@@ -4,9 +4,10 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Self
 
 from torch import nn
@@ -20,6 +21,7 @@ RATE = 0.3  # of the learning rate that the network was trained at: a trial shal
 AGAIN = 0.5  # of that, for later trainings
 LONG = 8  # epochs: a shorter training ends before it has made good what such a rate upsets, and has less of it
 FITTED, BRIEF, FULL = 1, 2, 3  # what a trial has been through: reconstruction, some training, all the training it gets
+FORMS = "forms of trials"  # what time is spent on that makes and times the files of one
 WHOLE = "whole"  # what the network that is searched is called, where others have a number
 
 
@@ -178,11 +180,19 @@ class Notebook:
     def spent(self) -> dict[str, float]:
         """Return the seconds that everything took so far, by what it was spent on."""
         found: dict[str, float] = {}
+        for on, seconds in self._entries():
+            found[on] = found.get(on, 0.0) + seconds
+        return found
+
+    def typical(self, on: str) -> float | None:
+        """Return the seconds that something takes, if it was done before."""
+        return median(known) if (known := [seconds for what, seconds in self._entries() if what == on]) else None
+
+    def _entries(self) -> Iterator[tuple[str, float]]:
         file = self.folder / SPENT
         for line in file.read_text().splitlines() if file.exists() else ():
             entry = json.loads(line)
-            found[entry["on"]] = found.get(entry["on"], 0.0) + entry["seconds"]
-        return found
+            yield entry["on"], entry["seconds"]
 
     def note(self, name: str, value: Any) -> None:
         write_json(self.folder / f"{name}.json", value)

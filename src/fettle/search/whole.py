@@ -63,6 +63,7 @@ def stand(
     folder: Path,
     max_drop: float,
     reference: float | None = None,
+    mend: bool = True,
 ) -> list[Standing]:
     """Bring an export into all forms, score each on val, and time them interleaved.
 
@@ -74,6 +75,7 @@ def stand(
         folder: Where each form's files and manifest are written, under its name.
         max_drop: What a form may lose: one in INT8 that loses more gets its most sensitive layers back.
         reference: Of which score; by default :func:`reference_score`.
+        mend: Whether that is worth the time it takes.
 
     Returns:
         What is known of each, the fastest first.
@@ -83,7 +85,7 @@ def stand(
         reference = reference_score({form: each.score for form, each in made.items()})
     floor = reference - max_drop
     for form in (form for form in forms if form.precision == "int8"):
-        if form in made and made[form].score >= floor:
+        if not mend or (form in made and made[form].score >= floor):
             continue
         plain = made[form].export if form in made else None
         if mixed := _mix(exported, form, subject, folder, max_drop, plain):

@@ -128,7 +128,7 @@ class Worker:
         return self.notebook.place(trial.number) / "worker"
 
     def _is_half_done(self, trial: Trial) -> bool:
-        """Return whether a worker died over it."""
+        """Return whether it lacks what a trial has to have: its first rung, or, trained in full, its forms."""
         return trial.level == 0 or (trial.level >= FULL and self.notebook.noted(standings_of(trial)) is None)
 
     def _is_taken(self, trial: Trial) -> bool:
@@ -149,7 +149,7 @@ class Worker:
         try:
             for _ in range(AIMS):
                 shaped = ground.shaper.shape(trial.shape, read_table(ground.table))
-                if self.policy.is_overtaken(self.policy.expected_ms(shaped.predicted * ground.ms)):
+                if self.policy.is_overtaken(self.policy.forecast.least_ms(shaped.predicted * ground.ms)):
                     return self._leave(trial, OVERTAKEN)
                 trial = self._measure(trial, shaped)
                 if not self._went_too_far(trial):
@@ -263,16 +263,13 @@ class Worker:
         trial = self._train(trial, *self.notebook.load(trial), level=level, epochs=epochs)
         if trial.left is not None:
             return self._give_up(trial, trial.left)
-        if level < FULL:
-            return "promising trials"
-        return self._finish(trial)
+        return "promising trials" if level < FULL else "trials in full"
 
     def _finish(self, trial: Trial) -> str:
         try:
-            self.finish(trial)
+            return self.finish(trial)
         except OptimizeError as error:
             return self._give_up(trial, str(error))
-        return "trials in full"
 
 
 def _told(trial: Trial) -> str:

@@ -51,6 +51,16 @@ def test_it_is_trained_with_rounding_and_the_better_one_stays(trial, monkeypatch
     assert not policy_of(finish).wants_rounding(noted, ()), "once"
 
 
+def test_what_is_hopeless_in_float_is_not_mended_in_int8(trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, finish = trial
+    asked: list[bool] = []
+    monkeypatch.setattr("fettle.search.whole._mix", lambda *_: asked.append(True))
+    finish(replace(trial, rungs=(replace(trial.rungs[0], score=0.5),)))
+    assert not asked
+    finish(trial)
+    assert asked
+
+
 def test_what_holds_is_left_alone(trial) -> None:
     trial, finish = trial
     standing = replace(finish.ground.whole[0], score=finish.ground.judge.floor, kept=())

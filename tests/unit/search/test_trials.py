@@ -40,5 +40,6 @@ def test_time_is_summed_over_calls(tmp_path: Path) -> None:
     Notebook(tmp_path).spend("trials", 2.5)
     Notebook(tmp_path).spend("trials", 1.0)
     Notebook(tmp_path).spend("machine", 4.0)
+    assert (Notebook(tmp_path).typical("trials"), Notebook(tmp_path).typical("whole")) == (1.75, None)
     assert Notebook(tmp_path).spent() == {"trials": 3.5, "machine": 4.0}
     assert Notebook(tmp_path / "other").noted("whole") is None

@@ -12,7 +12,7 @@ from torch import nn
 from fettle.search import worker
 from fettle.search.shapes import Shape
 from fettle.search.subject import Subject
-from fettle.search.trials import FULL, Rung, Trial
+from fettle.search.trials import FORMS, FULL, Rung, Trial
 from fettle.search.whole import Standing, read_standings, standings_of
 from fettle.search.worker import Worker
 from fettle.train.result import DivergedError
@@ -95,8 +95,10 @@ def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: 
     trial = noted(working, 0, 1.0, Rung(FULL, 1, 0.5, 0.2, 1.0))
     notebook.note(standings_of(trial), [Standing(working.ground.form, 1.0, 0.5).to_json()])
     notebook.spend("trials", 900.0)
-    working._further(trial)
+    assert working._further(trial) == "trials in full"
     (after,) = notebook.trials()
+    assert working._choose(working.policy) == (after, working._finish)
+    assert working._finish(after) == FORMS
     assert [rung.level for rung in after.rungs] == [FULL, FULL]
     assert after.score >= 0.5
     assert read_standings(notebook)["0"][0].ms != 1.0
