@@ -11,12 +11,13 @@ from torch import nn
 
 from fettle.errors import OptimizeError
 from fettle.evaluate import words
+from fettle.evaluate.contestants import EngineContestant
 from fettle.models.architecture import Architecture
 from fettle.search.ground import Ground
 from fettle.search.policy import Policy
 from fettle.search.subject import Subject
 from fettle.search.track import Track
-from fettle.search.trials import FORMS, FULL, Notebook, Rung, Trial
+from fettle.search.trials import FORMS, ROUNDED, Notebook, Rung, Trial
 from fettle.search.whole import Standing, stand, standings_of
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
@@ -34,6 +35,7 @@ class Finish:
         ground: What the search started from.
         notebook: Where files and figures are kept.
         track: Where forms are timed.
+        whole: The whole network in the form of the ground, to time them beside.
     """
 
     subject: Subject
@@ -41,6 +43,7 @@ class Finish:
     ground: Ground
     notebook: Notebook
     track: Track
+    whole: EngineContestant
 
     def __call__(self, trial: Trial) -> str:
         """Note the standings of ``trial``.
@@ -53,7 +56,7 @@ class Finish:
         """
         model, architecture = self.notebook.load(trial)
         drop, exports = self.ground.judge.of(trial), self.notebook.exports(str(trial.number))
-        standings: Sequence[Standing] = self._stand(model, architecture, drop, exports)
+        standings = self._stand(model, architecture, drop, exports)
         policy, on = Policy(self.config, self.ground, self.notebook), FORMS
         if policy.wants_rounding(trial, standings):
             on = "rounding"
@@ -70,24 +73,27 @@ class Finish:
             )
         return on
 
-    def _stand(self, model: nn.Module, architecture: Architecture, drop: float, folder: Path) -> list[Standing]:
-        standings = stand(
-            self.track,
-            self.track.export(model, architecture),
-            self.ground.forms,
-            subject=self.subject,
-            folder=folder,
-            max_drop=self.ground.judge.max_drop,
-            reference=self.ground.judge.reference,
-            mend=drop <= self.ground.judge.max_drop,  # else no form of it is good enough
-        )
+    def _stand(self, model: nn.Module, architecture: Architecture, drop: float, folder: Path) -> Sequence[Standing]:
+        judge = self.ground.judge
+        with self.track.aside():
+            standings = stand(
+                self.track,
+                self.track.export(model, architecture),
+                self.ground.forms,
+                subject=self.subject,
+                folder=folder,
+                max_drop=judge.max_drop,
+                reference=judge.reference,
+                mend=drop <= judge.max_drop,  # else no form of it is good enough
+                beside=(self.whole, self.ground.ms),
+            )
         return [replace(standing, drop=drop) for standing in standings]
 
     def _round(
         self, trial: Trial, model: nn.Module, architecture: Architecture, before: Sequence[Standing], policy: Policy
     ) -> Sequence[Standing]:
         """Train on with rounding, and return the standings of what is better: that, or what there was ``before``."""
-        level, exports = FULL + 1, self.notebook.exports(str(trial.number))
+        level, exports = ROUNDED, self.notebook.exports(str(trial.number))
         work = self.notebook.place(trial.number) / f"fit-{level}"
         fresh, epochs = exports.with_name("rounded"), self.ground.budget.brief
         try:

@@ -10,7 +10,7 @@ from fettle.search.budget import EXPLORE, LIGHTER, PROMOTE, counted
 from fettle.search.forecast import Forecast
 from fettle.search.ground import Ground
 from fettle.search.judge import Judge
-from fettle.search.trials import BRIEF, FITTED, FORMS, FULL, Notebook, Trial
+from fettle.search.trials import BRIEF, FITTED, FORMS, FULL, ROUNDED, Notebook, Trial
 from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
@@ -160,7 +160,7 @@ class Policy:
     def wants_rounding(self, trial: Trial, standings: Sequence[Standing]) -> bool:
         """Return whether INT8 costs a network that is good enough its place, and there is time to train it for INT8."""
         int8 = [each for each in standings if each.form.precision == "int8"]
-        if not int8 or trial.level > FULL or self.judge.of(trial) > self.judge.max_drop:
+        if not int8 or trial.level == ROUNDED or self.judge.of(trial) > self.judge.max_drop:
             return False
         again = ROUNDING * self.ground.budget.brief * self.forecast.epoch_seconds(trial) + self.finish
         slowed = [each.kept and each.ms > SLOWED * self._plain_ms(trial, each) for each in self._good(int8)]

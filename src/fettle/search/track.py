@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,16 @@ class Track(contextlib.ExitStack):
         self.folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="fettle-")))
         np.save(self.folder / "images.npy", self.images)
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let go of what is exported meanwhile: a search exports many networks, and its track stays until the end."""
+        before = set(self.folder.iterdir())
+        try:
+            yield
+        finally:
+            for each in set(self.folder.iterdir()) - before:
+                shutil.rmtree(each, ignore_errors=True)
+
     def export(self, model: nn.Module, architecture: Architecture) -> Export:
         """Return the network as a float ONNX file."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
@@ -55,13 +65,9 @@ class Track(contextlib.ExitStack):
 
     def score(self, model: nn.Module, architecture: Architecture, subset: Subset, runtime: str) -> Scored:
         """Return how good a network is in float, as an export in ``runtime``."""
-        exported = self.export(model, architecture)
-        plain = self.convert(exported, Form(runtime, "float32"))
-        try:
+        with self.aside():
+            plain = self.convert(self.export(model, architecture), Form(runtime, "float32"))
             return score_and_loss(plain, subset, runtime)
-        finally:  # a search scores many, and its folder stays until the end
-            for each in (exported, plain):
-                shutil.rmtree(each.path, ignore_errors=True)
 
     def start(self, name: str, export: Export, runtime: str) -> contextlib.AbstractContextManager[EngineContestant]:
         """Have an export ready in a process of its own."""

@@ -21,6 +21,7 @@ RATE = 0.3  # of the learning rate that the network was trained at: a trial shal
 AGAIN = 0.5  # of that, for later trainings
 LONG = 8  # epochs: a shorter training ends before it has made good what such a rate upsets, and has less of it
 FITTED, BRIEF, FULL = 1, 2, 3  # what a trial has been through: reconstruction, some training, all the training it gets
+ROUNDED = 4  # and what some have been through then: training with rounded weights and activations
 FORMS = "forms of trials"  # what time is spent on that makes and times the files of one
 WHOLE = "whole"  # what the network that is searched is called, where others have a number
 
@@ -35,7 +36,7 @@ class Rung:
     """A step in the making of a trial, and what came of it on val.
 
     Attributes:
-        level: :data:`FITTED`, :data:`BRIEF`, :data:`FULL`, or beyond.
+        level: :data:`FITTED`, :data:`BRIEF`, :data:`FULL` or :data:`ROUNDED`.
         epochs: Of training; 0 where layers were fitted alone.
         score: In float.
         loss: In float.

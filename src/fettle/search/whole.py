@@ -12,6 +12,7 @@ import numpy as np
 
 from fettle.errors import OptimizeError
 from fettle.evaluate import words
+from fettle.evaluate.contestants import EngineContestant
 from fettle.evaluate.latency import interleave
 from fettle.evaluate.score import score
 from fettle.export import Export
@@ -21,7 +22,7 @@ from fettle.optimize.quantization import quantize
 from fettle.optimize.recovery import Recovery, quantize_within
 from fettle.search.forms import UNFIT, Form
 from fettle.search.subject import Subject
-from fettle.search.track import ROUNDS, Track
+from fettle.search.track import ROUNDS, Track, race_all
 from fettle.search.trials import WHOLE, Notebook, Trial
 from fettle.spec import QuantizeConfig
 
@@ -64,6 +65,7 @@ def stand(
     max_drop: float,
     reference: float | None = None,
     mend: bool = True,
+    beside: tuple[EngineContestant, float] | None = None,
 ) -> list[Standing]:
     """Bring an export into all forms, score each on val, and time them interleaved.
 
@@ -76,6 +78,7 @@ def stand(
         max_drop: What a form may lose: one in INT8 that loses more gets its most sensitive layers back.
         reference: Of which score; by default :func:`reference_score`.
         mend: Whether that is worth the time it takes.
+        beside: What they are timed beside, and the latency that it is known to have: a machine is not always as fast.
 
     Returns:
         What is known of each, the fastest first.
@@ -101,12 +104,18 @@ def stand(
             str(form): stack.enter_context(track.start(str(form), read_manifest(folder / str(form)), form.runtime))
             for form in made
         }
-        samples = interleave(engines, batches=(1,), rounds=ROUNDS)
-    standings = [
-        Standing(form, float(np.median(np.concatenate(samples[str(form)][1]))) * 1e3, each.score, each.kept)
-        for form, each in made.items()
-    ]
+        times = _time(engines, beside)
+    standings = [Standing(form, times[str(form)], each.score, each.kept) for form, each in made.items()]
     return sorted(standings, key=lambda standing: standing.ms)
+
+
+def _time(engines: Mapping[str, EngineContestant], beside: tuple[EngineContestant, float] | None) -> dict[str, float]:
+    """Return latencies in ms."""
+    if beside is None:
+        samples = interleave(engines, batches=(1,), rounds=ROUNDS)
+        return {name: float(np.median(np.concatenate(samples[name][1]))) * 1e3 for name in engines}
+    known, ms = beside
+    return {name: ms / ratio.estimate for name, ratio in race_all(known, engines).items()}
 
 
 def reference_score(scores: Mapping[Form, float]) -> float:

@@ -68,7 +68,6 @@ class Worker:
     ) -> None:
         self.subject, self.config, self.ground = subject, config, ground
         self.notebook, self.claims, self.track = notebook, claims, track
-        self.finish = Finish(subject, config, ground, notebook, track)
         self.study = optuna.create_study(
             study_name="fettle",
             storage=JournalStorage(JournalFileBackend(str(notebook.folder / "journal.log"))),
@@ -82,6 +81,7 @@ class Worker:
         form = ground.form
         export = read_manifest(notebook.exports(WHOLE) / str(form))
         self.whole: EngineContestant = track.enter_context(track.start("whole", export, form.runtime))
+        self.finish = Finish(subject, config, ground, notebook, track, self.whole)
 
     @property
     def policy(self) -> Policy:
@@ -151,6 +151,9 @@ class Worker:
                 shaped = ground.shaper.shape(trial.shape, read_table(ground.table))
                 if self.policy.is_overtaken(self.policy.forecast.least_ms(shaped.predicted * ground.ms)):
                     return self._leave(trial, OVERTAKEN)
+                if twin := self._twin(trial, shaped):
+                    self.study.tell(trial.number, self.policy.cost(twin))
+                    return self._give_up(trial, f"it is the network of trial {twin.number}")
                 trial = self._measure(trial, shaped)
                 if not self._went_too_far(trial):
                     break
@@ -162,9 +165,26 @@ class Worker:
             return self._leave(trial, OVERTAKEN)
         started = time.monotonic()
         ground.shaper.reconstruct(shaped)
-        trial = self._settle(trial, shaped.model, shaped.architecture, level=FITTED, epochs=0, started=started)
+        try:
+            trial = self._settle(trial, shaped.model, shaped.architecture, level=FITTED, epochs=0, started=started)
+        except UNFIT as error:
+            return self._leave(trial, str(error))
         self.study.tell(trial.number, self.policy.cost(trial))
         return "trials"
+
+    def _twin(self, trial: Trial, shaped: Shaped) -> Trial | None:
+        """Return an earlier trial of the same network, as far as its size tells: other levers may lead there too."""
+        params, macs = self._shares(shaped)
+        size = trial.shape.input_size
+        for other in self.policy.trials:
+            if other.rungs and (other.shape.input_size, other.params, other.macs) == (size, params, macs):
+                return other
+        return None
+
+    def _shares(self, shaped: Shaped) -> tuple[float, float]:
+        """Return the shares of the whole network's parameters and multiply-accumulates that are left."""
+        whole = self.ground.cost
+        return shaped.cost.params / whole.params, shaped.cost.macs / whole.macs
 
     def _went_too_far(self, trial: Trial) -> bool:
         """Return whether a network is far faster than it was meant to be, for which it gave up more than it had to; the
@@ -183,16 +203,12 @@ class Worker:
     def _measure(self, trial: Trial, shaped: Shaped) -> Trial:
         """Time a network beside the whole one; what its layers took goes into the table."""
         ground = self.ground
-        with contextlib.ExitStack() as stack:
+        with self.track.aside(), contextlib.ExitStack() as stack:
             running = self._start_all(shaped, stack)
             times = race_all(self.whole, running)
-        trial = replace(
-            trial,
-            predicted_ms=shaped.predicted * ground.ms,
-            latencies={form: ground.ms / ratio.estimate for form, ratio in times.items()},
-            params=shaped.cost.params / ground.cost.params,
-            macs=shaped.cost.macs / ground.cost.macs,
-        )
+        params, macs = self._shares(shaped)
+        latencies = {form: ground.ms / ratio.estimate for form, ratio in times.items()}
+        trial = replace(trial, predicted_ms=shaped.predicted * ground.ms, latencies=latencies, params=params, macs=macs)
         log.info(
             "trial %d: %s: %.2f ms expected, %s, %.2fx as fast",
             trial.number,
@@ -227,16 +243,20 @@ class Worker:
         work, started = self.notebook.place(trial.number) / f"fit-{level}", time.monotonic()
         try:
             trained = self.subject.fit(model, architecture, epochs=epochs, rate=trial.rate(epochs), folder=work)
-        except DivergedError as error:
-            return replace(trial, left=str(error))
-        trial = self._settle(trial, trained, architecture, level=level, epochs=epochs, started=started)
+            trial = self._settle(trial, trained, architecture, level=level, epochs=epochs, started=started)
+        except (DivergedError, *UNFIT) as error:
+            trial = replace(trial, left=str(error))
         shutil.rmtree(work, ignore_errors=True)
         return trial
 
     def _settle(
         self, trial: Trial, model: nn.Module, architecture: Architecture, *, level: int, epochs: int, started: float
     ) -> Trial:
-        """Score what was fitted or trained, and write it down; what has become worse is taken back."""
+        """Score what was fitted or trained, and write it down; what has become worse is taken back.
+
+        Raises:
+            OptimizeError: If it cannot be exported.
+        """
         found = self.track.score(model, architecture, self.subject.val, self.ground.form.runtime)
         rung = Rung(level, epochs, *found, seconds=round(time.monotonic() - started, 1))
         if rung.score < trial.score and rung.loss >= trial.loss:  # a score alone may be a matter of one image

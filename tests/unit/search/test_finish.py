@@ -9,7 +9,7 @@ from fettle.export.manifest import read_manifest
 from fettle.search.finish import Finish
 from fettle.search.policy import Policy
 from fettle.search.shapes import Shape
-from fettle.search.trials import FULL, Rung, Trial
+from fettle.search.trials import FULL, ROUNDED, Rung, Trial
 from fettle.search.whole import read_standings
 from fettle.search.worker import Worker
 
@@ -45,7 +45,7 @@ def test_it_is_trained_with_rounding_and_the_better_one_stays(trial, monkeypatch
     exports = finish.notebook.exports("0")
     assert read_manifest(exports / str(standing.form)).file.exists()
     assert not exports.with_name("rounded").exists()
-    assert noted.level == (FULL + 1 if len(noted.rungs) == 2 else FULL)
+    assert noted.level == (ROUNDED if len(noted.rungs) == 2 else FULL)
     model, _ = finish.notebook.load(noted)
     assert type(model.conv1[0]).__name__ == "Conv2d"
     assert not policy_of(finish).wants_rounding(noted, ()), "once"

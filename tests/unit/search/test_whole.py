@@ -41,6 +41,16 @@ def test_int8_that_ruins_a_network_is_mixed_too(ruined: Subject, tmp_path: Path)
     assert found[INT8].score >= found[FLOAT].score - 0.05
 
 
+def test_forms_are_timed_beside_what_is_known(suffering: Subject, tmp_path: Path) -> None:
+    with Track(suffering.calibration) as track:
+        exported = track.export(suffering.model, suffering.architecture)
+        with track.start("whole", exported, "onnxruntime") as known:
+            (found,) = stand(
+                track, exported, [FLOAT], subject=suffering, folder=tmp_path, max_drop=0.1, beside=(known, 1e6)
+            )
+    assert 2e5 < found.ms < 5e6, "the same file takes as long, whatever that is said to be"
+
+
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files for OpenVINO that it cannot load, as where a machine lacks what a precision needs."""

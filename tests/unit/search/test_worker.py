@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from fettle.errors import OptimizeError
 from fettle.search import worker
 from fettle.search.shapes import Shape
 from fettle.search.subject import Subject
@@ -102,6 +103,32 @@ def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: 
     assert [rung.level for rung in after.rungs] == [FULL, FULL]
     assert after.score >= 0.5
     assert read_standings(notebook)["0"][0].ms != 1.0
+
+
+def test_what_cannot_be_exported_is_left_and_the_search_goes_on(
+    working: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OptimizeError("The exported graph differs")
+
+    monkeypatch.setattr(working.track, "score", refuse)
+    monkeypatch.setattr(worker, "FASTER", 100.0)
+    asked = working._begin()
+    assert working._first(asked) == "trials left"
+    noted(working, 5, 1.0, Rung(1, 0, 0.9, 0.2, 1.0))
+    assert working._further(working.notebook.trials()[-1]) == "trials left"
+    assert [trial.left for trial in working.notebook.trials()] == ["The exported graph differs"] * 2
+
+
+def test_the_same_network_is_not_tried_twice(working: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "FASTER", 100.0)
+    first = working._begin()
+    assert working._first(first) == "trials"
+    again = replace(working._begin(), shape=replace(first.shape, share=first.shape.share * 1.0001))
+    assert working._first(again) == "trials left"
+    costs = [trial.value for trial in working.study.trials]
+    assert costs[0] == costs[1], "the sampler knows"
+    assert working.notebook.trials()[1].left == "it is the network of trial 0"
 
 
 def test_forms_outlive_a_training_that_fails(working: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
