@@ -1,9 +1,10 @@
 """The end of a trial: the network in the fastest forms, as it will be served."""
 
+import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,22 +46,20 @@ class Finish:
     track: Track
     whole: EngineContestant
 
-    def __call__(self, trial: Trial) -> str:
-        """Note the standings of ``trial``.
-
-        Returns:
-            On what the time was spent.
+    def __call__(self, trial: Trial) -> None:
+        """Note the standings of ``trial``, and what they took.
 
         Raises:
             OptimizeError: If it can be brought to none of the forms.
         """
         model, architecture = self.notebook.load(trial)
         drop, exports = self.ground.judge.of(trial), self.notebook.exports(str(trial.number))
-        standings = self._stand(model, architecture, drop, exports)
-        policy, on = Policy(self.config, self.ground, self.notebook), FORMS
+        with self._spending(FORMS):
+            standings = self._stand(model, architecture, drop, exports)
+        policy = Policy(self.config, self.ground, self.notebook)
         if policy.wants_rounding(trial, standings):
-            on = "rounding"
-            standings = self._round(trial, model, architecture, standings, policy)
+            with self._spending("rounding"):
+                standings = self._round(trial, model, architecture, standings, policy)
         self.notebook.note(standings_of(trial), [standing.to_json() for standing in standings])
         for standing in standings:
             log.info(
@@ -71,7 +70,12 @@ class Finish:
                 words.percent(standing.score),
                 100 * (standing.score - self.ground.judge.reference),
             )
-        return on
+
+    @contextlib.contextmanager
+    def _spending(self, on: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.notebook.spend(on, time.monotonic() - started)
 
     def _stand(self, model: nn.Module, architecture: Architecture, drop: float, folder: Path) -> Sequence[Standing]:
         judge = self.ground.judge

@@ -159,7 +159,8 @@ class Policy:
 
     def wants_rounding(self, trial: Trial, standings: Sequence[Standing]) -> bool:
         """Return whether INT8 costs a network that is good enough its place, and there is time to train it for INT8."""
-        int8 = [each for each in standings if each.form.precision == "int8"]
+        best = min((each.ms for each in self._good(standings)), default=math.inf)
+        int8 = [each for each in standings if each.form.precision == "int8" and self._plain_ms(trial, each) < best]
         if not int8 or trial.level == ROUNDED or self.judge.of(trial) > self.judge.max_drop:
             return False
         again = ROUNDING * self.ground.budget.brief * self.forecast.epoch_seconds(trial) + self.finish

@@ -41,7 +41,7 @@ OVERTAKEN = "a faster one is good enough"
 AIMS = 3  # at the latency that a trial is meant to have
 TOO_FAR = 0.75  # of it
 WAIT = 1.0  # seconds, while others work
-Task = tuple[Trial, Callable[[Trial], str]]  # what is done, and returns on what the time was spent
+Task = tuple[Trial, Callable[[Trial], str | None]]  # what is done, and on what the time was spent, unless noted
 log = logging.getLogger("fettle")
 
 
@@ -97,7 +97,8 @@ class Worker:
                 (trial, step), started = task, time.monotonic()
                 on = step(trial)
                 self._claim_of(trial).unlink(missing_ok=True)
-                self.notebook.spend(on, time.monotonic() - started)
+                if on is not None:
+                    self.notebook.spend(on, time.monotonic() - started)
             elif waits:
                 time.sleep(WAIT)
             else:
@@ -285,11 +286,12 @@ class Worker:
             return self._give_up(trial, trial.left)
         return "promising trials" if level < FULL else "trials in full"
 
-    def _finish(self, trial: Trial) -> str:
+    def _finish(self, trial: Trial) -> str | None:
         try:
-            return self.finish(trial)
+            self.finish(trial)
         except OptimizeError as error:
             return self._give_up(trial, str(error))
+        return None
 
 
 def _told(trial: Trial) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from fettle.export.manifest import read_manifest
 from fettle.search.finish import Finish
+from fettle.search.forms import Form
 from fettle.search.policy import Policy
 from fettle.search.shapes import Shape
 from fettle.search.trials import FULL, ROUNDED, Rung, Trial
@@ -70,6 +71,12 @@ def test_what_holds_is_left_alone(trial) -> None:
     assert not policy_of(finish).wants_rounding(
         replace(trial, latencies=quick), [replace(standing, kept=("conv1",))]
     ), "what stayed in float costs next to nothing"
+    other = replace(standing, form=Form("openvino", "float32"), ms=standing.ms / 3)
+    slow = replace(trial, latencies={str(standing.form): standing.ms / 2})
+    assert policy_of(finish).wants_rounding(slow, [replace(standing, kept=("conv1",))])
+    assert not policy_of(finish).wants_rounding(slow, [replace(standing, kept=("conv1",)), other]), (
+        "another form is faster than INT8 can be"
+    )
     assert not policy_of(finish).wants_rounding(replace(trial, rungs=()), [replace(standing, kept=("conv1",))]), (
         "hopeless in float"
     )
