@@ -18,7 +18,7 @@ from fettle.search.ground import Ground
 from fettle.search.policy import Policy
 from fettle.search.subject import Subject
 from fettle.search.track import Track
-from fettle.search.trials import FORMS, ROUNDED, Notebook, Rung, Trial
+from fettle.search.trials import MAKING, ROUNDED, Notebook, Rung, Trial
 from fettle.search.whole import Standing, stand, standings_of
 from fettle.spec import SearchConfig
 from fettle.train.result import DivergedError
@@ -54,7 +54,7 @@ class Finish:
         """
         model, architecture = self.notebook.load(trial)
         drop, exports = self.ground.judge.of(trial), self.notebook.exports(str(trial.number))
-        with self._spending(FORMS):
+        with self._spending(MAKING):
             standings = self._stand(model, architecture, drop, exports)
         policy = Policy(self.config, self.ground, self.notebook)
         if policy.wants_rounding(trial, standings):

@@ -46,8 +46,10 @@ class Forecast:
         return predicted / MISJUDGED * min((each.measured_ms / each.latencies[asked] for each in measured), default=1.0)
 
     def epoch_seconds(self, trial: Trial) -> float:
-        """Return how long an epoch of a trial takes: as it did; before that by its size, and at most, by what others
-        took: time that is left over is not lost, time that is not there is."""
+        """Return how long an epoch of a trial takes: as it did; before that by its size, and by what others took.
+
+        The slowest of them: a search can use what is left over, and not what is gone.
+        """
         known = [other.seconds_an_epoch / self._guess(other) for other in self.trials if other.epochs]
         return trial.seconds_an_epoch or self._guess(trial) * max(known, default=1.0)
 

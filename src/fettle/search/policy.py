@@ -10,7 +10,7 @@ from fettle.search.budget import EXPLORE, LIGHTER, PROMOTE, counted
 from fettle.search.forecast import Forecast
 from fettle.search.ground import Ground
 from fettle.search.judge import Judge
-from fettle.search.trials import BRIEF, FITTED, FORMS, FULL, ROUNDED, Notebook, Trial
+from fettle.search.trials import BRIEF, FITTED, FULL, MAKING, ROUNDED, Notebook, Trial
 from fettle.search.whole import Standing, read_standings
 from fettle.spec import SearchConfig
 
@@ -58,7 +58,7 @@ class Policy:
     @cached_property
     def finish(self) -> float:
         """Seconds that it takes to make a trial in all its forms: as it took with others, or with the whole network."""
-        return self.notebook.typical(FORMS) or self.ground.finish
+        return self.notebook.typical(MAKING) or self.ground.finish
 
     @property
     def judge(self) -> Judge:

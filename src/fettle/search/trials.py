@@ -22,7 +22,7 @@ AGAIN = 0.5  # of that, for later trainings
 LONG = 8  # epochs: a shorter training ends before it has made good what such a rate upsets, and has less of it
 FITTED, BRIEF, FULL = 1, 2, 3  # what a trial has been through: reconstruction, some training, all the training it gets
 ROUNDED = 4  # and what some have been through then: training with rounded weights and activations
-FORMS = "forms of trials"  # what time is spent on that makes and times the files of one
+MAKING = "forms of trials"  # what the time is spent on that it takes to make and time the files of one
 WHOLE = "whole"  # what the network that is searched is called, where others have a number
 
 

@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,10 +150,11 @@ class Worker:
         try:
             for _ in range(AIMS):
                 shaped = ground.shaper.shape(trial.shape, read_table(ground.table))
-                if self.policy.is_overtaken(self.policy.forecast.least_ms(shaped.predicted * ground.ms)):
+                policy = self.policy
+                if policy.is_overtaken(policy.forecast.least_ms(shaped.predicted * ground.ms)):
                     return self._leave(trial, OVERTAKEN)
-                if twin := self._twin(trial, shaped):
-                    self.study.tell(trial.number, self.policy.cost(twin))
+                if twin := self._twin(trial, shaped, policy.trials):
+                    self.study.tell(trial.number, policy.cost(twin))
                     return self._give_up(trial, f"it is the network of trial {twin.number}")
                 trial = self._measure(trial, shaped)
                 if not self._went_too_far(trial):
@@ -173,14 +174,11 @@ class Worker:
         self.study.tell(trial.number, self.policy.cost(trial))
         return "trials"
 
-    def _twin(self, trial: Trial, shaped: Shaped) -> Trial | None:
+    def _twin(self, trial: Trial, shaped: Shaped, trials: Sequence[Trial]) -> Trial | None:
         """Return an earlier trial of the same network, as far as its size tells: other levers may lead there too."""
-        params, macs = self._shares(shaped)
-        size = trial.shape.input_size
-        for other in self.policy.trials:
-            if other.rungs and (other.shape.input_size, other.params, other.macs) == (size, params, macs):
-                return other
-        return None
+        mine = (trial.shape.input_size, *self._shares(shaped))
+        fitted = (other for other in trials if other.rungs)
+        return next((each for each in fitted if (each.shape.input_size, each.params, each.macs) == mine), None)
 
     def _shares(self, shaped: Shaped) -> tuple[float, float]:
         """Return the shares of the whole network's parameters and multiply-accumulates that are left."""

@@ -6,7 +6,7 @@ import pytest
 
 from fettle.search.forecast import KEPT
 from fettle.search.shapes import Shape
-from fettle.search.trials import BRIEF, FITTED, FORMS, FULL, Rung, Trial
+from fettle.search.trials import BRIEF, FITTED, FULL, MAKING, Rung, Trial
 from fettle.search.whole import Standing, standings_of
 from fettle.search.worker import Worker
 
@@ -119,5 +119,5 @@ def test_what_its_forms_have_refuted_holds_nobody_back(working: Worker) -> None:
 
 def test_the_time_that_forms_take_is_that_of_others(working: Worker) -> None:
     assert working.policy.finish == working.ground.finish
-    working.notebook.spend(FORMS, 7.0)
+    working.notebook.spend(MAKING, 7.0)
     assert working.policy.finish == 7.0

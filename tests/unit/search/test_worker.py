@@ -13,7 +13,7 @@ from fettle.errors import OptimizeError
 from fettle.search import worker
 from fettle.search.shapes import Shape
 from fettle.search.subject import Subject
-from fettle.search.trials import FORMS, FULL, Rung, Trial
+from fettle.search.trials import FULL, MAKING, Rung, Trial
 from fettle.search.whole import Standing, read_standings, standings_of
 from fettle.search.worker import Worker
 from fettle.train.result import DivergedError
@@ -100,7 +100,7 @@ def test_when_it_goes_on_its_forms_are_made_again(working: Worker, monkeypatch: 
     (after,) = notebook.trials()
     assert working._choose(working.policy) == (after, working._finish)
     assert working._finish(after) is None
-    assert notebook.typical(FORMS) is not None, "it has noted what it took"
+    assert notebook.typical(MAKING) is not None, "it has noted what it took"
     assert [rung.level for rung in after.rungs] == [FULL, FULL]
     assert after.score >= 0.5
     assert read_standings(notebook)["0"][0].ms != 1.0
