@@ -1,5 +1,6 @@
 """Step ``confirm``: from a data set to the answers of a real Triton, and what it must not let pass."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,15 @@ def validations(export: Path, dataset: Path, tmp_path: Path) -> list[Path]:
     """Validations of one export in both runtimes."""
     names = ("onnxruntime", "openvino")
     return [validate(export, dataset, tmp_path / name, runtime=name).path for name in names]
+
+
+def neighbours() -> tuple[int, int]:
+    """Two free ports in a row: where HTTP is, an `endpoint` has gRPC on the next."""
+    while True:
+        with contextlib.suppress(ServeError):  # the next one may be anybody's
+            (port,) = choose_ports(None)
+            http, grpc = choose_ports(port, port + 1)
+            return http, grpc
 
 
 def promoted(validation: Path, export: Path, serve: ServeConfig, folder: Path) -> Path:
@@ -135,8 +145,8 @@ def test_a_running_triton_is_confirmed_in_place(
     validations: list[Path], export: Path, dataset: Path, serve: ServeConfig, tmp_path: Path
 ) -> None:
     promotion = promoted(validations[0], export, serve, tmp_path)
-    (port,) = choose_ports(None)
-    with LocalTriton(serve.repository, http_port=port, grpc_port=port + 1) as triton:
+    http, grpc = neighbours()
+    with LocalTriton(serve.repository, http_port=http, grpc_port=grpc) as triton:
         triton.load("castings")
         config = serve.model_copy(update={"endpoint": triton.http})
         artifact = confirm(promotion, validations, dataset, tmp_path / "confirmation", serve=config)
