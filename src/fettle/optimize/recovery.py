@@ -75,8 +75,9 @@ def quantize_within(
     """Quantize ``source`` so that its score stays near that of the float model.
 
     First as it is asked; then in the other :data:`WAYS` of the runtime; then, in the best of them, with the most
-    sensitive layers in float, ranked by :func:`fettle.optimize.sensitivity.rank_layers`. How many have to stay is found
-    by doubling, then by bisection: about 2 log2(layers) quantizations at most.
+    sensitive layers in float, ranked by :func:`fettle.optimize.sensitivity.rank_layers`. Half of the layers are tried
+    first; if they hold the score, how many have to stay is found by doubling, then by bisection: about 2 log2(layers)
+    quantizations at most.
 
     Args:
         source: Float ONNX export.
@@ -135,12 +136,15 @@ def _told(way: Mapping[str, Any]) -> str:
 
 
 def _fewest(most: int, passes: Callable[[int], bool]) -> int | None:
-    """Return the smallest count in 1..most that passes, as far as more never passes less; ``None`` if none does."""
+    """Return the smallest count in 1..most that passes, as far as more never passes less; ``None`` if none does.
+
+    The most is asked first: where that is too little, as it often is, it is the only one asked.
+    """
+    if most < 1 or not passes(most):
+        return None
     low, high = 0, 1
     while high < most and not passes(high):
         low, high = high, min(2 * high, most)
-    if high > most or (high == most and not passes(most)):
-        return None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if passes(middle) else (middle, high)

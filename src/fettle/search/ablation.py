@@ -155,11 +155,21 @@ class _Ablator:
         noted = self.notebook.noted(name)
         if noted is None:
             started = time.monotonic()
-            row = self._make(variant)
+            row = self._make_once(variant, f"{name}-begun")
             self.notebook.note(name, noted := asdict(row))
             self.notebook.spend(ABLATION, time.monotonic() - started)
             log.info("ablation: %s: %s", row.instead, _told(row))
         return Row.from_json(noted)
+
+    def _make_once(self, variant: Variant, mark: str) -> Row:
+        """Make a row, unless a process died over it: native libraries crash, and would again."""
+        if self.notebook.noted(mark):
+            return Row(variant.lever, variant.instead, failed="the process that made it died")
+        self.notebook.note(mark, True)
+        try:
+            return self._make(variant)
+        finally:
+            self.notebook.forget(mark)
 
     def _make(self, variant: Variant) -> Row:
         row = Row(variant.lever, variant.instead)

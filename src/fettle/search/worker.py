@@ -41,6 +41,7 @@ OVERTAKEN = "a faster one is good enough"
 AIMS = 3  # at the latency that a trial is meant to have
 TOO_FAR = 0.75  # of it
 WAIT = 1.0  # seconds, while others work
+FATAL = 2  # workers that died over the same trial: native libraries crash, and would again
 Task = tuple[Trial, Callable[[Trial], str | None]]  # what is done, and on what the time was spent, unless noted
 log = logging.getLogger("fettle")
 
@@ -95,8 +96,10 @@ class Worker:
                 task, waits = self._claim()
             if task is not None:
                 (trial, step), started = task, time.monotonic()
-                on = step(trial)
-                self._claim_of(trial).unlink(missing_ok=True)
+                try:
+                    on = step(trial)
+                finally:  # what is still there was left by a worker that died
+                    self._claim_of(trial).unlink(missing_ok=True)
                 if on is not None:
                     self.notebook.spend(on, time.monotonic() - started)
             elif waits:
@@ -110,8 +113,10 @@ class Worker:
         task = self._choose(policy)
         if task is None:
             return None, any(self._is_taken(trial) for trial in policy.trials)
-        self._claim_of(task[0]).write_text(self.claims.name)
-        return task, True
+        trial, step = task
+        dead = self._claimants(trial)
+        self._claim_of(trial).write_text("\n".join((*dead, self.claims.name)))
+        return (trial, step if len(dead) < FATAL else self._condemn), True
 
     def _choose(self, policy: Policy) -> Task | None:
         free = [trial for trial in policy.trials if not self._is_taken(trial) and trial.left is None]
@@ -132,9 +137,20 @@ class Worker:
         """Return whether it lacks what a trial has to have: its first rung, or, trained in full, its forms."""
         return trial.level == 0 or (trial.level >= FULL and self.notebook.noted(standings_of(trial)) is None)
 
+    def _claimants(self, trial: Trial) -> list[str]:
+        """Return who took it up and did not come to an end; the last may still be alive."""
+        try:
+            return self._claim_of(trial).read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
     def _is_taken(self, trial: Trial) -> bool:
-        file = self._claim_of(trial)
-        return file.exists() and self.claims.is_alive(file.read_text()) and file.read_text() != self.claims.name
+        last = self._claimants(trial)[-1:]
+        return last != [self.claims.name] and any(map(self.claims.is_alive, last))
+
+    def _condemn(self, trial: Trial) -> str:
+        end = self._leave if trial.level == 0 else self._give_up
+        return end(trial, f"{FATAL} processes died over it")
 
     def _begin(self) -> Trial:
         begun = len(self.study.trials)

@@ -168,7 +168,7 @@ def test_the_search_finds_the_smallest_count(needed):
         return count >= needed
 
     assert recovery._fewest(32, passes) == (needed if needed <= 32 else None)
-    assert len(tried) <= 11
+    assert len(tried) <= (12 if needed <= 32 else 1), "half of the layers tell whether fewer are worth a try"
     assert all(1 <= count <= 32 for count in tried)
 
 

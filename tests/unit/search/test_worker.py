@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from optuna.trial import TrialState
 from safetensors.torch import load_file
 from torch import nn
 
@@ -75,6 +76,33 @@ def test_what_is_far_faster_than_it_was_meant_to_be_is_shaped_again(
     working.study.ask()
     assert working._first(trial) == "trials left"
     assert len(asked) == 2, "0.9 of what was expected is near enough"
+
+
+def test_what_two_processes_died_over_is_left(working: Worker) -> None:
+    working.study.ask()
+    trial = noted(working, 0, 1.0)
+    claim = working.notebook.place(0) / "worker"
+    claim.write_text("1-gone")
+    task, _ = working._claim()
+    assert task == (trial, working._first), "the first may have been killed for anything"
+    claim.write_text("1-gone\n2-gone")
+    task, _ = working._claim()
+    assert task is not None
+    task[1](trial)
+    assert working.notebook.trials()[0].left == "2 processes died over it"
+    assert working.study.trials[0].state == TrialState.FAIL
+
+
+def test_what_ends_in_an_error_is_claimed_no_longer(working: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(self: Worker, trial: Trial) -> str:
+        assert working._claimants(trial) == [working.claims.name]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Worker, "_first", stop)
+    with pytest.raises(KeyboardInterrupt):
+        working.work()
+    (trial,) = working.notebook.trials()
+    assert not working._claimants(trial)
 
 
 @pytest.mark.parametrize(("epochs", "score", "goes_on"), [(1, 0.0, True), (4, 0.0, False), (1, 1.1, False)])
