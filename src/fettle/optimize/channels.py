@@ -16,6 +16,7 @@ from torch import nn
 
 from fettle.errors import OptimizeError
 from fettle.models.cbam import unlinked
+from fettle.models.layout import memory_format
 from fettle.models.watch import call_watched
 from fettle.spec import PruneConfig
 
@@ -115,8 +116,9 @@ def accumulate_gradients(model: nn.Module, batches: Batches) -> None:
         OptimizeError: If there is no image.
     """
     model.requires_grad_(True)
-    count = 0
+    count, layout = 0, memory_format(model)
     for images, labels in batches:
+        images = images.contiguous(memory_format=layout)
         nn.functional.cross_entropy(model(images), labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
         count += len(labels)
     if count == 0:

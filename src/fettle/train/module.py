@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from fettle.models.architecture import Architecture
+from fettle.models.layout import memory_format
 from fettle.spec.train import TrainConfig
 from fettle.train.average import MovingAverage
 from fettle.train.images import Batch
@@ -38,7 +39,8 @@ class Fitter(pl.LightningModule):
     def __init__(self, model: nn.Module, architecture: Architecture, objective: Objective, config: TrainConfig) -> None:
         super().__init__()
         # Lightning keeps the mode that it finds, and a network that was loaded is in eval mode.
-        self.model = model.train().to(memory_format=torch.channels_last)
+        self.format = memory_format(model)
+        self.model = model.train().to(memory_format=self.format)
         self.objective, self.config = objective, config
         self.average = MovingAverage(self.model, config.ema) if config.ema else None
         for name in ("mean", "std"):
@@ -55,8 +57,9 @@ class Fitter(pl.LightningModule):
         return self.average.model if self.average is not None else self.model
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, S, S, 3) uint8 to normalized (N, 3, S, S) float32; the memory format becomes channels_last for free."""
-        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        """(N, S, S, 3) uint8 to normalized (N, 3, S, S) float32; they come as channels-last."""
+        normalized = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return normalized.contiguous(memory_format=self.format)
 
     @override
     def on_train_start(self) -> None:

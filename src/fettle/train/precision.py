@@ -11,6 +11,7 @@ from torch import nn
 
 from fettle.errors import SpecError
 from fettle.hardware import passport
+from fettle.models.layout import memory_format
 
 LIGHTNING_NAMES: Mapping[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",
@@ -52,9 +53,10 @@ def _has_bf16(device: torch.device) -> bool:
 
 def _time_steps(model: nn.Module, image_size: int, device: torch.device, *, rounds: int = 5) -> tuple[float, float]:
     """Return the seconds of the fastest training step in float32 and under bf16 autocast, interleaved."""
-    model = copy.deepcopy(model).to(device).to(memory_format=torch.channels_last).train()
+    layout = memory_format(model)
+    model = copy.deepcopy(model).to(device).to(memory_format=layout).train()
     images = torch.zeros(PROBE_IMAGES, 3, image_size, image_size, device=device)
-    images = images.to(memory_format=torch.channels_last)
+    images = images.to(memory_format=layout)
     times: list[list[float]] = [[], []]
     for _ in range(rounds):
         for enabled in (False, True):
