@@ -1,5 +1,6 @@
 """What fit gives, and what it refuses."""
 
+import copy
 import errno
 import json
 import logging
@@ -107,8 +108,11 @@ def test_a_loss_that_is_not_finite_ends_the_run(dataset: Dataset, tmp_path: Path
 
 
 def test_distilling_pulls_towards_the_teacher(dataset: Dataset, learnt: tuple[FitResult, Path], tmp_path: Path) -> None:
-    teacher = learnt[0].model
-    settings = {"lr": 5e-3, "batch_size": 8, "mixup": 0.2}
+    teacher = copy.deepcopy(learnt[0].model)
+    with torch.no_grad():  # one that takes each class for the other: what labels teach leads away from it
+        for values in teacher.fc.parameters():
+            values.copy_(values.flip(0))
+    settings = {"lr": 5e-3, "batch_size": 8, "mixup": 0.2, "monitor": "epoch"}
     alone = run(dataset, tmp_path / "alone", **settings)
     taught = run(dataset, tmp_path / "taught", **settings, teacher=teacher, distil=DistilConfig(weight=0.9))
     images = (torch.from_numpy(np.array(dataset.subset("test").images)).permute(0, 3, 1, 2) / 255 - 0.45) / 0.225
@@ -117,7 +121,7 @@ def test_distilling_pulls_towards_the_teacher(dataset: Dataset, learnt: tuple[Fi
         with torch.inference_mode():
             return nn.functional.mse_loss(result.model(images).softmax(1), teacher(images).softmax(1)).item()
 
-    assert distance(taught) < distance(alone)
+    assert distance(taught) < 0.5 * distance(alone)
     assert not any("teacher" in name for name in load(tmp_path / "taught" / LAST)["state_dict"])
 
 
