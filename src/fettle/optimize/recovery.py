@@ -1,7 +1,9 @@
 """Accuracy-aware quantization: as many layers in INT8 as a drop of the score allows."""
 
 import logging
+import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +73,7 @@ def quantize_within(
     runtime: str,
     score: Score,
     plain: Export | None = None,
+    until: float = math.inf,
 ) -> Recovery:
     """Quantize ``source`` so that its score stays near that of the float model.
 
@@ -87,12 +90,16 @@ def quantize_within(
         runtime: Which runtime it is for.
         score: How good an export is in that runtime, more is better.
         plain: What ``config`` made of it, if that was done already.
+        until: Of :func:`time.monotonic`, after which nothing else is tried.
 
     Raises:
         OptimizeError: If half of the layers in float do not bring the score back, and as :func:`quantize`.
     """
     before = score(source)
     floor = before - (config.max_drop or 0.0)
+
+    def in_time() -> bool:
+        return time.monotonic() < until
 
     def attempt(way: Mapping[str, Any], kept: Sequence[str] = ()) -> Attempt:
         patterns = [*config.keep_float, *map(_exactly, kept)]
@@ -108,19 +115,25 @@ def quantize_within(
     first = attempt({}) if plain is None else Attempt({}, plain, score(plain))
     best = first
     for way in _other_ways(config, runtime):
-        if best.holds(floor):
+        if best.holds(floor) or not in_time():
             break
         best = max(best, attempt(way), key=lambda each: (each.export is not None, each.score))
     if best.holds(floor):
         assert best.export
         return Recovery(best.export, best.way, (), before, first.score, best.score)
+    missed = (
+        f"`quantize.max_drop` {config.max_drop:g} cannot be held for {runtime}: the score falls from {before:.4f} to "
+        f"{best.score:.4f}"
+    )
+    if not in_time():
+        raise OptimizeError(f"{missed}, and the time is over.")
     ranked = tuple(rank_layers(source.file, images))
-    count = _fewest(len(ranked) // 2, lambda count: attempt(best.way, ranked[:count]).holds(floor))
+    most = len(ranked) // 2
+    count = _fewest(most, lambda count: in_time() and attempt(best.way, ranked[:count]).holds(floor))
     if count is None:
         raise OptimizeError(
-            f"`quantize.max_drop` {config.max_drop:g} cannot be held for {runtime}: the score falls from {before:.4f} "
-            f"to {best.score:.4f}, and still by more with {len(ranked) // 2} of {len(ranked)} layers in float. Allow "
-            "more, take bf16 or fp16, or train with `finetune.qat`."
+            f"{missed}, and still by more with {most} of {len(ranked)} layers in float. Allow more, take bf16 or fp16, "
+            "or train with `finetune.qat`."
         )
     last = attempt(best.way, ranked[:count])
     assert last.export is not None

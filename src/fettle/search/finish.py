@@ -56,7 +56,7 @@ class Finish:
         drop, exports = self.ground.judge.of(trial), self.notebook.exports(str(trial.number))
         with self._spending(MAKING):
             standings = self._stand(model, architecture, drop, exports)
-        policy = Policy(self.config, self.ground, self.notebook)
+        policy = self._policy
         if policy.wants_rounding(trial, standings):
             with self._spending("rounding"):
                 standings = self._round(trial, model, architecture, standings, policy)
@@ -70,6 +70,11 @@ class Finish:
                 words.percent(standing.score),
                 100 * (standing.score - self.ground.judge.reference),
             )
+
+    @property
+    def _policy(self) -> Policy:
+        """By all that is known now."""
+        return Policy(self.config, self.ground, self.notebook)
 
     @contextlib.contextmanager
     def _spending(self, on: str) -> Iterator[None]:
@@ -89,6 +94,7 @@ class Finish:
                 max_drop=judge.max_drop,
                 reference=judge.reference,
                 mend=drop <= judge.max_drop,  # else no form of it is good enough
+                until=time.monotonic() + self._policy.left,
                 beside=(self.whole, self.ground.ms),
             )
         return [replace(standing, drop=drop) for standing in standings]

@@ -30,7 +30,7 @@ from fettle.search.trials import WHOLE, Notebook
 from fettle.search.whole import Standing, reference_score, stand
 from fettle.spec import SearchConfig
 
-FORMS = 2  # that trials are timed and made in
+FORMS = 2  # of which widths go by one, and the other is of another runtime
 NEAR = 0.02  # below the floor: what a form may cost the whole network, and not a trial that is trained again
 BLOCKS = 0.5  # share of the blocks that may be skipped
 LAYOUT = 7  # of what is noted: a search of another version is another one
@@ -44,8 +44,7 @@ class Ground:
 
     Attributes:
         whole: The network in its forms, the fastest first.
-        forms: That trials are made for: the fastest that is good enough, whose table widths go by, and that of another
-            runtime, which may be faster for small networks.
+        forms: That trials are timed and made in: :func:`best_forms`. Widths go by the table of the first.
         judge: Says what is good enough.
         fixed: Layers whose widths stay: that give the answer, or whose channels cannot go alone.
         blocks: That may be skipped -> how much the output changes then; those that are missed least first.
@@ -163,10 +162,11 @@ def _stand(
 
 
 def best_forms(whole: Sequence[Standing], floor: float) -> tuple[Form, ...]:
-    """Return :data:`FORMS` forms: the fastest that a profiler knows, and the fastest of another runtime.
+    """Return the fastest form that a profiler knows, the fastest of another runtime, and the fastest in float of each.
 
-    One that is good enough comes before one that is not. Which of two runtimes is faster depends on the size of a
-    network: OpenVINO for a whole ResNet-18, ONNX Runtime for a fifth of it.
+    One that is good enough comes before one that is not. Which form is the fastest depends on the size of a network:
+    OpenVINO in INT8 for a whole ResNet-18, ONNX Runtime for a fifth of it, and for a fiftieth of it float32, for then
+    it takes as long to round activations as to multiply them.
     """
 
     def fastest(standings: Iterable[Standing], least: float) -> list[Form]:
@@ -174,7 +174,9 @@ def best_forms(whole: Sequence[Standing], floor: float) -> tuple[Form, ...]:
 
     first = next(form for form in fastest(whole, floor) if form.runtime in PROFILERS)
     others = fastest((each for each in whole if each.form != first), floor - NEAR)
-    return (first, *sorted(others, key=lambda form: form.runtime == first.runtime))[:FORMS]
+    two = (first, *sorted(others, key=lambda form: form.runtime == first.runtime))[:FORMS]
+    in_float = {form.runtime: form for form in (*reversed(others), *two) if form.precision != "int8"}
+    return tuple(dict.fromkeys((*two, *in_float.values())))
 
 
 def _sizes(subject: Subject, config: SearchConfig) -> tuple[int, ...]:

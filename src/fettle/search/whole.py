@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -65,6 +66,7 @@ def stand(
     max_drop: float,
     reference: float | None = None,
     mend: bool = True,
+    until: float = math.inf,
     beside: tuple[EngineContestant, float] | None = None,
 ) -> list[Standing]:
     """Bring an export into all forms, score each on val, and time them interleaved.
@@ -78,6 +80,7 @@ def stand(
         max_drop: What a form may lose: one in INT8 that loses more gets its most sensitive layers back.
         reference: Of which score; by default :func:`reference_score`.
         mend: Whether that is worth the time it takes.
+        until: Of :func:`time.monotonic`, after which no more is tried for it.
         beside: What they are timed beside, and the latency that it is known to have: a machine is not always as fast.
 
     Returns:
@@ -91,7 +94,7 @@ def stand(
         if not mend or (form in made and made[form].score >= floor):
             continue
         plain = made[form].export if form in made else None
-        if mixed := _mix(exported, form, subject, folder, max_drop, plain):
+        if mixed := _mix(exported, form, subject, folder, max_drop, plain, until):
             made[form] = max(made.get(form, mixed), mixed, key=lambda each: each.score)
     for form in set(forms) - set(made):
         log.warning("%s is left out", form)
@@ -143,11 +146,17 @@ def _bring(exported: Export, form: Form, subject: Subject, folder: Path) -> _Mad
 
 
 def _mix(
-    exported: Export, form: Form, subject: Subject, folder: Path, max_drop: float, plain: Export | None
+    exported: Export,
+    form: Form,
+    subject: Subject,
+    folder: Path,
+    max_drop: float,
+    plain: Export | None,
+    until: float,
 ) -> _Made | None:
     """Return what keeps calib's score where ``plain`` does not; val stays for judging."""
     try:
-        found = hold(exported, form, subject, _fresh(folder / f".{form}-mixed"), max_drop, plain=plain)
+        found = hold(exported, form, subject, _fresh(folder / f".{form}-mixed"), max_drop, plain=plain, until=until)
         if found.export is plain:  # good enough on calib
             return None
         made = _Made(found.export, score(found.export, subject.val, form.runtime), found.kept)
@@ -159,7 +168,14 @@ def _mix(
 
 
 def hold(
-    exported: Export, form: Form, subject: Subject, folder: Path, max_drop: float, *, plain: Export | None = None
+    exported: Export,
+    form: Form,
+    subject: Subject,
+    folder: Path,
+    max_drop: float,
+    *,
+    plain: Export | None = None,
+    until: float = math.inf,
 ) -> Recovery:
     """Quantize so that calib keeps its score: :func:`fettle.optimize.recovery.quantize_within`.
 
@@ -170,13 +186,14 @@ def hold(
         folder: Where the files are written.
         max_drop: What it may lose.
         plain: What plain quantization made of it, if that was done already.
+        until: Of :func:`time.monotonic`, after which nothing else is tried.
 
     Raises:
         OptimizeError: If it cannot be held.
     """
     subset = calibration_subset(subject.data)
     return quantize_within(
-        exported, folder, subject.calibration, runtime=form.runtime, plain=plain,
+        exported, folder, subject.calibration, runtime=form.runtime, plain=plain, until=until,
         config=QuantizeConfig(precision=form.precision, max_drop=max_drop),
         score=lambda export: score(export, subset, form.runtime),
     )  # fmt: skip

@@ -152,6 +152,19 @@ def test_what_cannot_be_held_is_said(source, images, tmp_path):
         quantize_within(source, tmp_path, images, config=config, runtime="onnxruntime", score=score)
 
 
+def test_nothing_else_is_tried_when_the_time_is_over(source, images, tmp_path):
+    tries = []
+
+    def score(export):
+        tries.append(export.precision)
+        return 0.9 if export.precision == "float32" else 0.5
+
+    with pytest.raises(OptimizeError, match=r"from 0\.9000 to 0\.5000, and the time is over"):
+        config = QuantizeConfig(max_drop=0.1, keep_float=["bad"])
+        quantize_within(source, tmp_path, images, config=config, runtime="onnxruntime", score=score, until=0.0)
+    assert tries == ["float32", "int8"]
+
+
 def test_nothing_is_kept_where_nothing_is_lost(source, images, tmp_path):
     config = QuantizeConfig(max_drop=0.0, keep_float=["bad"])
     found = quantize_within(source, tmp_path, images, config=config, runtime="onnxruntime", score=lambda _: 0.7)

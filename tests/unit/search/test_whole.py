@@ -79,20 +79,24 @@ def test_a_form_that_its_runtime_cannot_load_is_left_out(
             stand(track, exported, [other], subject=suffering, folder=tmp_path, max_drop=0.1)
 
 
-def test_trials_are_made_for_the_fastest_form_and_for_that_of_another_runtime() -> None:
-    def best(*standings: tuple[str, str, float, float]) -> list[str]:
-        forms = [Standing(Form(*form), ms, score) for *form, ms, score in standings]
-        return [str(form) for form in best_forms(forms, floor=0.9)]
+def _best(*standings: tuple[str, str, float, float]) -> list[str]:
+    forms = [Standing(Form(*form), ms, score) for *form, ms, score in standings]
+    return [str(form) for form in best_forms(forms, floor=0.9)]
 
-    openvino, ours = ("openvino", "int8", 1.0, 0.95), ("onnxruntime", "int8", 2.0, 0.95)
-    assert best(("openvino", "bf16", 1.5, 0.96), ours, openvino) == ["int8-openvino", "int8-onnxruntime"]
-    assert best(("openvino", "bf16", 1.5, 0.96), openvino) == ["int8-openvino", "bf16-openvino"]
-    poor = ("onnxruntime", "int8", 0.5, 0.8)
-    assert best(poor, openvino, ("onnxruntime", "float32", 3.0, 0.96)) == ["int8-openvino", "float32-onnxruntime"]
-    near = ("onnxruntime", "int8", 2.0, 0.885)
-    assert best(near, openvino, ("onnxruntime", "float32", 3.0, 0.96)) == ["int8-openvino", "int8-onnxruntime"]
-    assert best(poor) == ["int8-onnxruntime"], "there is no other"
-    assert best(("tensorrt", "float16", 0.2, 0.95), openvino)[0] == "int8-openvino", "whose layers can be timed"
+
+def test_trials_are_made_for_the_fastest_form_that_of_another_runtime_and_float_in_each() -> None:
+    openvino, ours, poor = ("openvino", "int8", 1.0, 0.95), ("onnxruntime", "int8", 2.0, 0.95), 0.8
+    native, plain = ("openvino", "bf16", 1.5, 0.96), ("onnxruntime", "float32", 3.0, 0.96)
+    assert _best(ours, openvino) == ["int8-openvino", "int8-onnxruntime"]
+    assert _best(native, openvino) == ["int8-openvino", "bf16-openvino"]
+    assert _best(native, ours, openvino) == ["int8-openvino", "int8-onnxruntime", "bf16-openvino"]
+    assert _best(plain, ours, openvino) == ["int8-openvino", "int8-onnxruntime", "float32-onnxruntime"]
+    emulated = ("openvino", "float32", 1.6, 0.96)  # bf16 in fact, where the processor has it
+    assert _best(emulated, native, plain) == ["bf16-openvino", "float32-onnxruntime"], "one in float is enough"
+    assert _best((*ours[:3], poor), openvino, plain) == ["int8-openvino", "float32-onnxruntime"]
+    assert _best((*ours[:3], 0.885), openvino, plain)[1] == "int8-onnxruntime", "trials are trained again"
+    assert _best((*ours[:3], poor)) == ["int8-onnxruntime"], "there is no other"
+    assert _best(("tensorrt", "float16", 0.2, 0.95), openvino)[0] == "int8-openvino", "whose layers can be timed"
 
 
 def test_a_standing_comes_back() -> None:
