@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from fettle.search.shapes import Shape
 
@@ -79,6 +83,25 @@ def input_sizes(image_size: int, grid: int) -> tuple[int, ...]:
     """Return the sides to choose from, multiples of ``grid``, the whole first."""
     sizes = [image_size, *(round(image_size * share / grid) * grid for share in SIZES[1:])]
     return tuple(dict.fromkeys(size for size in sizes if size >= SMALLEST or size == image_size))
+
+
+def open_study(journal: Path, space: Space) -> optuna.Study:
+    """Return the study that the workers of a search share, which begins with what ``space`` begins with.
+
+    Args:
+        journal: The file that it is kept in; whoever opens it first makes it, while the others wait.
+        space: Of the levers.
+    """
+    study = optuna.create_study(
+        study_name="fettle",
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        direction="minimize",  # Policy.cost
+        load_if_exists=True,
+    )
+    if not study.trials:
+        for params in space.first():
+            study.enqueue_trial(params)
+    return study
 
 
 def make_sampler(seed: int) -> TPESampler:

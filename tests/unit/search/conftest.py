@@ -8,9 +8,11 @@ import torch
 
 from fettle.search import machine
 from fettle.search.ground import survey
+from fettle.search.shapes import Shape
+from fettle.search.stages import Stages
 from fettle.search.subject import Subject
 from fettle.search.track import Track
-from fettle.search.trials import Notebook
+from fettle.search.trials import Notebook, Rung, Trial
 from fettle.search.worker import Worker
 from fettle.spec import ModelConfig, SearchConfig, TrainConfig
 from fettle.steps.search import open_subject
@@ -23,6 +25,7 @@ TRAIN = TrainConfig.model_validate(
 )
 # With 8-bit weights 20 is harmless and 140 ruinous; with 7 bits, where 8 overflow, half of that.
 LARGE, RUINOUS = 40.0, 300.0
+SHAPE = Shape(32, 0, "even", "group_norm", 8, 0.6)
 CONFIG = SearchConfig(minutes=20, max_drop=0.02, precisions=["int8"], width_steps=[8], levers=["width"])
 
 
@@ -37,6 +40,24 @@ def working(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         )
         yield Worker(suffering, CONFIG, ground, notebook, claims, track)
     claims.close()
+
+
+@pytest.fixture
+def stages(working: Worker) -> Stages:
+    """What its trials go through."""
+    return working.stages
+
+
+@pytest.fixture
+def trial_of(stages: Stages) -> Callable[..., Trial]:
+    """Return a function that notes a trial: its number, its latency and its rungs, of the whole network."""
+
+    def note(number: int, ms: float, *rungs: Rung) -> Trial:
+        trial = Trial(number, SHAPE, latencies={str(stages.ground.form): ms}, rungs=rungs)
+        stages.notebook.save(trial, stages.subject.model, stages.subject.architecture)
+        return trial
+
+    return note
 
 
 @pytest.fixture

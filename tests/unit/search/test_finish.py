@@ -10,22 +10,22 @@ from fettle.search.finish import Finish
 from fettle.search.forms import Form
 from fettle.search.policy import Policy
 from fettle.search.shapes import Shape
+from fettle.search.stages import Stages
 from fettle.search.trials import FULL, ROUNDED, Rung, Trial
 from fettle.search.whole import read_standings
-from fettle.search.worker import Worker
 
 
 @pytest.fixture
-def trial(working: Worker) -> tuple[Trial, Finish]:
+def trial(stages: Stages) -> tuple[Trial, Finish]:
     """The whole network as a trial in full, and what finishes it; nothing holds what is asked for."""
     subject, judge = (
-        working.subject,
-        replace(working.ground.judge, reference=1.1, score=1.1, loss=math.inf, max_drop=0.02),
+        stages.subject,
+        replace(stages.ground.judge, reference=1.1, score=1.1, loss=math.inf, max_drop=0.02),
     )
     shape = Shape(32, 0, "even", "group_norm", 8, 1.0)
     trial = Trial(0, shape, rungs=(Rung(FULL, 2, judge.reference, 0.1, 1.0),))
-    working.notebook.save(trial, subject.model, subject.architecture)
-    return trial, replace(working.finish, ground=replace(working.ground, judge=judge))
+    stages.notebook.save(trial, subject.model, subject.architecture)
+    return trial, replace(stages.making, ground=replace(stages.ground, judge=judge))
 
 
 def policy_of(finish: Finish) -> Policy:
