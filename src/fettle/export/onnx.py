@@ -3,7 +3,6 @@
 import copy
 import logging
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,14 +15,12 @@ from fettle.errors import FettleError, OptimizeError
 from fettle.export.manifest import Export, Tensor
 from fettle.export.served import Served, Tensors, find_head
 from fettle.export.tidy import tidy
+from fettle.export.traces import INPUT, Traces
 from fettle.models.architecture import Architecture
 from fettle.runtimes import open_engine
 from fettle.spec import DetectionConfig, TtaConfig
 
-OPSET = 20
-MAX_BATCH = 1024
 TOLERANCE = 1e-4
-INPUT = "image"
 
 log = logging.getLogger("fettle")
 
@@ -35,6 +32,7 @@ def export_onnx(
     *,
     detections: DetectionConfig | None = None,
     tta: TtaConfig | None = None,
+    traces: Traces | None = None,
 ) -> None:
     """Write ``model`` as an ONNX file that takes uint8 images and gives the task's answers.
 
@@ -49,6 +47,7 @@ def export_onnx(
         file: Where to write; the weights are inside the file.
         detections: For ``detect``: the thresholds; by default those of the spec.
         tta: Views of the image whose answers are averaged.
+        traces: Of networks before it, of which it may be like one.
 
     Raises:
         OptimizeError: If weights are not finite, or the graph cannot be made or answers differently.
@@ -56,7 +55,7 @@ def export_onnx(
     head, config = find_head(architecture.task), detections or DetectionConfig()
     check_finite(model)
     served = Served(copy.deepcopy(model).cpu().float(), architecture, tta).eval()
-    traced = tidy(_trace(served, architecture, head.traced))
+    traced = tidy(_trace(served, architecture, head.traced, traces or Traces()))
     size = architecture.image_size
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "network.onnx"
@@ -106,31 +105,15 @@ def _ask(file: Path, images: torch.Tensor) -> Tensors:
         return tuple(torch.from_numpy(output) for output in engine(images.numpy()))
 
 
-def _trace(served: Served, architecture: Architecture, outputs: tuple[str, ...]) -> onnx.ModelProto:
+def _trace(served: Served, architecture: Architecture, outputs: tuple[str, ...], traces: Traces) -> onnx.ModelProto:
     size = architecture.image_size
-    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                served,
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=list(outputs),
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=MAX_BATCH)},),
-                external_data=False,
-                verbose=False,
-            )
+        return traces.of(served, torch.zeros((2, size, size, 3), dtype=torch.uint8), outputs)
     except FettleError:
         raise
     except Exception as error:  # the exporter has no common base of its errors
         summary = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise OptimizeError(f"Family {architecture.family!r} cannot be exported to ONNX: {summary}") from error
-    assert program is not None
-    proto: onnx.ModelProto = program.model_proto
-    return proto
 
 
 def describe(

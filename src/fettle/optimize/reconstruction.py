@@ -9,7 +9,7 @@ arXiv:1505.06798); its batch norms are estimated anew on the way (Li et al. 2020
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -28,60 +28,6 @@ RIDGE = 0.1  # of the inputs' mean power: how much the weights are held where th
 PIXELS, MOST = 128 * 224**2, 512  # of all images together, and how many there are at most
 LEAST = 16  # images
 BATCH = 32
-
-
-def reconstruction_images(data: Dataset, architecture: Architecture) -> torch.Tensor:
-    """Return training images, drawn once and always the same, as the network takes them: (N, 3, S, S) float32."""
-    train = data.subset("train")
-    count = min(max(PIXELS // architecture.image_size**2, LEAST), MOST, len(train))
-    rows = np.sort(np.random.default_rng(0).permutation(len(train))[:count])
-    images: torch.Tensor = Normalize(architecture.mean, architecture.std)(torch.from_numpy(train.images[rows]))
-    return images
-
-
-@torch.no_grad()
-def reconstruct(model: nn.Module, whole: nn.Module, images: torch.Tensor, *, kept: Kept) -> None:
-    """Fit the layers of ``model`` to the answers of those of the same name in ``whole``, in place.
-
-    Layers that are frozen, grouped or called otherwise than with one tensor stay as they are.
-
-    Args:
-        model: What is left of ``whole`` after channels or blocks are gone, in eval mode; it stays so.
-        whole: Network in eval mode that sees images of the same size, with their statistics (:func:`estimate_norms`).
-        images: (N, 3, S, S) float32, normalized. All of them go through ``model`` at once.
-        kept: Layer -> which of its outputs in ``whole`` it still has; of layers that have lost some.
-    """
-    if len(images) < 2:  # a batch norm needs two
-        return
-    images = images.contiguous(memory_format=torch.channels_last)
-    layers = {name: layer for name, layer in model.named_modules() if _is_fitted(layer)}
-    wanted = _answers(whole, images, layers, kept)
-    normed = any(isinstance(module, _BatchNorm) for module in model.modules())
-
-    def fit(name: str, layer: nn.Module, given: torch.Tensor) -> None:
-        if (target := wanted.pop(name, None)) is not None:  # what is called again is fitted once
-            _fit(layer, target.inputs(layer, given), target.answers, moves=normed)
-
-    with contextlib.ExitStack() as stack:
-        for name, layer in layers.items():
-            hook = layer.register_forward_pre_hook(lambda layer, inputs, name=name: fit(name, layer, inputs[0]))
-            stack.callback(hook.remove)
-        stack.enter_context(_estimating(model))
-        model(images)
-
-
-@torch.no_grad()
-def estimate_norms(model: nn.Module, images: torch.Tensor) -> None:
-    """Estimate the statistics of batch norms anew, in place; ``images`` as :func:`reconstruct` takes them."""
-    if len(images) < 2:
-        return
-    with _estimating(model):
-        for batch in _batches(images):
-            model(batch)
-
-
-def _batches(images: torch.Tensor) -> Sequence[torch.Tensor]:
-    return images.tensor_split(max(len(images) // BATCH, 1))
 
 
 @dataclass(frozen=True)
@@ -115,35 +61,100 @@ class _Target:
         return torch.stack(taps, 2).flatten(1)
 
 
-def _is_fitted(layer: nn.Module) -> bool:
-    if not isinstance(layer, PRUNABLE) or not layer.weight.requires_grad:
-        return False
-    if isinstance(layer, nn.Linear):
-        return True
-    return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+Answers = Mapping[str, _Target]  # of layers, by name
 
 
-def _answers(whole: nn.Module, images: torch.Tensor, layers: Mapping[str, nn.Module], kept: Kept) -> dict[str, _Target]:
+def reconstruction_images(data: Dataset, architecture: Architecture) -> torch.Tensor:
+    """Return training images, drawn once and always the same, as the network takes them: (N, 3, S, S) float32."""
+    train = data.subset("train")
+    count = min(max(PIXELS // architecture.image_size**2, LEAST), MOST, len(train))
+    rows = np.sort(np.random.default_rng(0).permutation(len(train))[:count])
+    images: torch.Tensor = Normalize(architecture.mean, architecture.std)(torch.from_numpy(train.images[rows]))
+    return images
+
+
+@torch.no_grad()
+def reconstruct(model: nn.Module, answers: Answers, images: torch.Tensor, *, kept: Kept) -> None:
+    """Fit the layers of ``model`` to the answers of those of the same name in the whole network, in place.
+
+    Layers that are frozen, grouped or called otherwise than with one tensor stay as they are.
+
+    Args:
+        model: What is left of it after channels or blocks are gone, in eval mode; it stays so.
+        answers: Of the whole network to these images: :func:`answers_of`.
+        images: (N, 3, S, S) float32, normalized. All of them go through ``model`` at once.
+        kept: Layer -> which of its outputs it still has; of layers that have lost some.
+    """
+    if len(images) < 2:  # a batch norm needs two
+        return
+    images = images.contiguous(memory_format=torch.channels_last)
+    wanted = dict(answers)
+    normed = any(isinstance(module, _BatchNorm) for module in model.modules())
+
+    def fit(name: str, layer: nn.Module, given: torch.Tensor) -> None:
+        if (target := wanted.pop(name, None)) is not None:  # what is called again is fitted once
+            aims = target.answers[:, list(kept[name])] if name in kept else target.answers
+            _fit(layer, target.inputs(layer, given), aims, moves=normed)
+
+    with contextlib.ExitStack() as stack:
+        for name, layer in model.named_modules():
+            if not _can_be_fitted(layer) or not layer.weight.requires_grad:
+                continue
+            hook = layer.register_forward_pre_hook(lambda layer, inputs, name=name: fit(name, layer, inputs[0]))
+            stack.callback(hook.remove)
+        stack.enter_context(_estimating(model))
+        model(images)
+
+
+@torch.no_grad()
+def answers_of(whole: nn.Module, images: torch.Tensor) -> Answers:
+    """Return what the layers of a network answer to images, at some places of their outputs.
+
+    Args:
+        whole: In eval mode; it sees images of this size, with their statistics (:func:`estimate_norms`).
+        images: (N, 3, S, S) float32, normalized.
+    """
     generator = torch.Generator().manual_seed(0)
-    batches = _batches(images)
+    batches = _batches(images.contiguous(memory_format=torch.channels_last))
 
     def targets(batch: torch.Tensor) -> dict[str, _Target]:
         found: dict[str, _Target] = {}
 
         def note(name: str, layer: nn.Module, given: tuple[Any, ...], answer: Any) -> None:
-            if name not in layers or name in found or len(given) != 1:
+            if not _can_be_fitted(layer) or name in found or len(given) != 1:
                 return
             last = answer.permute(0, 2, 3, 1) if isinstance(layer, nn.Conv2d) else answer
             rows = last.flatten(0, -2)
             places = torch.randperm(len(rows), generator=generator)[: ROWS // len(batches)]
-            answers = rows[places]
-            found[name] = _Target(places, last.shape[:-1], answers[:, list(kept[name])] if name in kept else answers)
+            found[name] = _Target(places, last.shape[:-1], rows[places])
 
         call_watched(whole, batch, note)
         return found
 
     parts = [targets(batch) for batch in batches]
     return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+@torch.no_grad()
+def estimate_norms(model: nn.Module, images: torch.Tensor) -> None:
+    """Estimate the statistics of batch norms anew, in place; ``images`` as :func:`reconstruct` takes them."""
+    if len(images) < 2:
+        return
+    with _estimating(model):
+        for batch in _batches(images):
+            model(batch)
+
+
+def _batches(images: torch.Tensor) -> Sequence[torch.Tensor]:
+    return images.tensor_split(max(len(images) // BATCH, 1))
+
+
+def _can_be_fitted(layer: nn.Module) -> TypeGuard[nn.Conv2d | nn.Linear]:
+    if not isinstance(layer, PRUNABLE):
+        return False
+    if isinstance(layer, nn.Linear):
+        return True
+    return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
 def _joined(targets: Sequence[_Target]) -> _Target:
@@ -192,7 +203,7 @@ def _fit(layer: nn.Module, inputs: torch.Tensor, answers: torch.Tensor, *, moves
     if not ridge > 0:  # nothing passes, or it is not finite
         return
     power.diagonal().add_(ridge)
-    weight = weight + torch.linalg.solve(power, inputs.T @ missing).T
+    weight = weight + torch.cholesky_solve(inputs.T @ missing, torch.linalg.cholesky(power)).T
     layer.weight.copy_(weight.view_as(layer.weight))
     if layer.bias is not None:
         layer.bias.copy_(aim - weight @ centre)

@@ -16,13 +16,14 @@ from fettle.models.plan import read_plan
 from fettle.optimize.channels import Batches, Kept, accumulate_gradients, output_layers, remove_channels
 from fettle.optimize.groups import Group, find_groups
 from fettle.optimize.pruning import Cost, measure
-from fettle.optimize.reconstruction import estimate_norms, reconstruct
+from fettle.optimize.reconstruction import Answers, answers_of, estimate_norms, reconstruct
 from fettle.search.layers import Layer, read_layers
 from fettle.search.table import Table
 from fettle.search.widths import Spread, find_widths
 from fettle.spec import PruneConfig
 from fettle.spec.recipes import Importance
 
+ANSWERS = 2  # sizes of images of which the whole network's answers are kept: of a ResNet-50 they are a gigabyte each
 NO_LIMIT = 0.99  # ``ratio`` at which pruning leaves a layer as little as may be: widths are chosen here
 
 
@@ -92,7 +93,7 @@ class Shaper:
     ) -> None:
         self.model, self.architecture, self.blocks = model, architecture, blocks
         self.batches, self.images = batches, images
-        self.sizes: dict[int, nn.Module] = {}
+        self.answers: dict[int, Answers] = {}
 
     @cached_property
     def ranked(self) -> nn.Module:
@@ -133,16 +134,19 @@ class Shaper:
     def reconstruct(self, shaped: Shaped) -> None:
         """Fit what is left to what the whole network makes of images of the same size, in place."""
         seen, own = shaped.architecture.input_size, self.architecture.input_size
-        whole = self._seeing(self.architecture.image_size if seen in (None, own) else seen)
-        reconstruct(shaped.model, whole, self.images(), kept=shaped.kept)
+        answers = self._answers(self.architecture.image_size if seen in (None, own) else seen)
+        reconstruct(shaped.model, answers, self.images(), kept=shaped.kept)
 
-    def _seeing(self, size: int) -> nn.Module:
-        """Return the whole network at images of a size, with their statistics."""
-        if size not in self.sizes:
+    def _answers(self, size: int) -> Answers:
+        """Return what the layers of the whole network make of images of a size, with their statistics."""
+        if size not in self.answers:
             whole, _ = self._coarse(Shape(size, 0, "even", "group_norm", 1, 1.0))
-            estimate_norms(whole, self.images())
-            self.sizes[size] = whole
-        return self.sizes[size]
+            images = self.images()
+            estimate_norms(whole, images)
+            if len(self.answers) == ANSWERS:
+                del self.answers[next(iter(self.answers))]
+            self.answers[size] = answers_of(whole, images)
+        return self.answers[size]
 
     def narrow(self, input_size: int, shares: Mapping[str, float]) -> tuple[nn.Module, Architecture]:
         """Return a network with some share of its groups gone, by their roots; it serves for its latency alone."""

@@ -16,6 +16,7 @@ from fettle.evaluate.latency import interleave
 from fettle.evaluate.score import Scored, score_and_loss
 from fettle.export import Export
 from fettle.export.onnx import describe, export_onnx
+from fettle.export.traces import Traces
 from fettle.hardware import passport
 from fettle.models.architecture import Architecture
 from fettle.optimize.quantization import convert
@@ -36,7 +37,7 @@ class Track(contextlib.ExitStack):
 
     def __init__(self, images: np.ndarray) -> None:
         super().__init__()
-        self.images = images[:CALIBRATION]
+        self.images, self.traces = images[:CALIBRATION], Traces()
         self.folder = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="fettle-")))
         np.save(self.folder / "images.npy", self.images)
 
@@ -54,7 +55,7 @@ class Track(contextlib.ExitStack):
         """Return the network as a float ONNX file."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         exported = describe(folder, architecture, recipe="track", resize="squash")
-        export_onnx(model, architecture, exported.file)
+        export_onnx(model, architecture, exported.file, traces=self.traces)
         return exported
 
     def convert(self, exported: Export, form: Form) -> Export:

@@ -16,7 +16,7 @@ from fettle.models import Architecture, load_model, read_plan, save_model
 from fettle.models.prunable import make_prunable
 from fettle.optimize import pruning
 from fettle.optimize.calibration import calibration_images
-from fettle.optimize.reconstruction import estimate_norms, reconstruct, reconstruction_images
+from fettle.optimize.reconstruction import answers_of, estimate_norms, reconstruct, reconstruction_images
 from fettle.search.speed import prune_for_speed
 from fettle.search.track import CALIBRATION
 from fettle.spec import PruneConfig
@@ -66,7 +66,7 @@ def prune(model: Path, out: Path, *, dataset: Path, config: PruneConfig) -> Arti
     if config.reconstruct:
         examples = reconstruction_images(data, architecture)
         estimate_norms(network, examples)  # a short training has left them behind
-        reconstruct(result.model, network, examples, kept=result.kept)
+        reconstruct(result.model, answers_of(network, examples), examples, kept=result.kept)
     parents = {"model": source.card, "dataset": data.artifact.card}
     with card.create(out, kind="model", name=source.card.name, config=config.to_json(), parents=parents) as draft:
         save_model(draft.path, result.model, replace(architecture, plan=read_plan(result.model)))

@@ -14,6 +14,7 @@ from torch import nn
 from fettle.errors import OptimizeError
 from fettle.export import onnx as room
 from fettle.export.onnx import export_onnx
+from fettle.export.traces import OPSET
 from fettle.runtimes import open_engine
 
 
@@ -54,7 +55,7 @@ def test_the_graph_is_valid_small_and_named_after_the_modules(file):
     assert shape[0].dim_param
     assert [dim.dim_value for dim in shape[1:]] == [32, 32, 3]
     assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert model.opset_import[0].version == room.OPSET
+    assert model.opset_import[0].version == OPSET
     kinds = [node.op_type for node in model.graph.node]
     assert not {"BatchNormalization", "Dropout", "Shape", "Gather", "Identity", "ReduceMean"} & set(kinds)
     assert kinds.count("GlobalAveragePool") == 2
@@ -78,6 +79,7 @@ def test_another_process_gives_the_same_bytes(tmp_path):
 import sys, torch
 from pathlib import Path
 from fettle.export.onnx import export_onnx
+from fettle.export.traces import OPSET
 from fettle.models import Architecture
 torch.manual_seed(0)
 net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(),

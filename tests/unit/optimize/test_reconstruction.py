@@ -9,7 +9,7 @@ from torch import nn
 from fettle.models.depth import skip_blocks
 from fettle.optimize.channels import remove_channels
 from fettle.optimize.pruning import prune
-from fettle.optimize.reconstruction import estimate_norms, reconstruct
+from fettle.optimize.reconstruction import answers_of, estimate_norms, reconstruct
 from fettle.spec import PruneConfig
 
 EXAMPLE = torch.zeros(2, 3, 32, 32)
@@ -41,7 +41,7 @@ def test_a_pruned_network_comes_back_most_of_the_way(lively, importance):
     config = PruneConfig(ratio=0.5, width_step=2, importance=importance)
     pruned = prune(lively, config, example_input=EXAMPLE)
     broken = distance(pruned.model, lively)
-    reconstruct(pruned.model, lively, images(), kept=pruned.kept)
+    reconstruct(pruned.model, answers_of(lively, images()), images(), kept=pruned.kept)
     assert distance(pruned.model, lively) < 0.3 * broken
     assert not any(module.training for module in pruned.model.modules())
     assert all(torch.equal(value, before[name]) for name, value in lively.state_dict().items()), "the whole one is left"
@@ -60,7 +60,7 @@ def test_what_repeats_another_channel_is_not_missed():
     left, kept = remove_channels(whole, config, {"0": 0.5}, example_input=EXAMPLE, keep=["6"])
     assert kept == {"0": [0, 1, 2, 3]}
     broken = distance(left, whole)
-    reconstruct(left, whole, images(), kept=kept)
+    reconstruct(left, answers_of(whole, images()), images(), kept=kept)
     assert distance(left, whole) < 0.05 * broken
 
 
@@ -101,7 +101,7 @@ def test_what_a_skipped_block_did_is_done_by_others():
     left = copy.deepcopy(whole)
     skip_blocks(left, ["blocks.0"])
     broken = distance(left, whole) if isinstance(left.blocks[0], nn.Identity) else None
-    reconstruct(left, whole, images(), kept={})
+    reconstruct(left, answers_of(whole, images()), images(), kept={})
     assert broken
     assert distance(left, whole) < 0.5 * broken
     assert torch.equal(left.frozen.weight, whole.frozen.weight)
@@ -111,14 +111,15 @@ def test_what_a_skipped_block_did_is_done_by_others():
 
 def test_a_network_that_lost_nothing_stays_what_it_is(lively):
     same = copy.deepcopy(lively)
-    reconstruct(same, lively, images(), kept={})
+    reconstruct(same, answers_of(lively, images()), images(), kept={})
     assert distance(same, lively) < 1e-3
 
 
 def test_what_cannot_be_fitted_is_left(lively):
     one, none = copy.deepcopy(lively), copy.deepcopy(lively)
-    reconstruct(one, lively, images(1), kept={})
-    reconstruct(none, lively, torch.full((4, 3, 32, 32), torch.nan), kept={})
+    reconstruct(one, answers_of(lively, images(1)), images(1), kept={})
+    nothing = torch.full((4, 3, 32, 32), torch.nan)
+    reconstruct(none, answers_of(lively, nothing), nothing, kept={})
     for left in (one, none):
         assert torch.equal(left.stem[0].weight, lively.stem[0].weight)
     assert torch.equal(one.stem[1].running_mean, lively.stem[1].running_mean)
@@ -132,7 +133,7 @@ def test_without_batch_norms_and_biases_the_mean_is_fitted_too():
     left = copy.deepcopy(whole)
     with torch.no_grad():
         left[3].weight.mul_(0.5)
-    reconstruct(left, whole, images(), kept={})
+    reconstruct(left, answers_of(whole, images()), images(), kept={})
     with torch.no_grad():
         wanted, found = whole(images()), left(images())
     assert float((found - wanted).square().sum() / wanted.square().sum()) < 0.05
