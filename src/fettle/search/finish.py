@@ -53,9 +53,9 @@ class Finish:
             OptimizeError: If it can be brought to none of the forms.
         """
         model, architecture = self.notebook.load(trial)
-        drop, exports = self.ground.judge.of(trial), self.notebook.exports(str(trial.number))
+        exports = self.notebook.exports(str(trial.number))
         with self._spending(MAKING):
-            standings = self._stand(model, architecture, drop, exports)
+            standings = self._stand(trial, model, architecture, exports)
         policy = self._policy
         if policy.wants_rounding(trial, standings):
             with self._spending("rounding"):
@@ -82,8 +82,8 @@ class Finish:
         yield
         self.notebook.spend(on, time.monotonic() - started)
 
-    def _stand(self, model: nn.Module, architecture: Architecture, drop: float, folder: Path) -> Sequence[Standing]:
-        judge = self.ground.judge
+    def _stand(self, trial: Trial, model: nn.Module, architecture: Architecture, folder: Path) -> Sequence[Standing]:
+        judge, policy = self.ground.judge, self._policy
         with self.track.aside():
             standings = stand(
                 self.track,
@@ -93,11 +93,11 @@ class Finish:
                 folder=folder,
                 max_drop=judge.max_drop,
                 reference=judge.reference,
-                mend=drop <= judge.max_drop,  # else no form of it is good enough
-                until=time.monotonic() + self._policy.left,
+                mend=[form for form in self.ground.forms if policy.wants_mending(trial, form)],
+                until=time.monotonic() + policy.left,
                 beside=(self.whole, self.ground.ms),
             )
-        return [replace(standing, drop=drop) for standing in standings]
+        return [replace(standing, drop=judge.of(trial)) for standing in standings]
 
     def _round(
         self, trial: Trial, model: nn.Module, architecture: Architecture, before: Sequence[Standing], policy: Policy
@@ -111,7 +111,7 @@ class Finish:
             rate = trial.rate(epochs)
             learnt = self.subject.fit(model, architecture, epochs=epochs, rate=rate, folder=work, qat=True)
             seconds = round(time.monotonic() - started, 1)
-            after = self._stand(learnt, architecture, before[0].drop, fresh)
+            after = self._stand(trial, learnt, architecture, fresh)
         except (DivergedError, OptimizeError) as error:
             log.info("trial %d: training with rounding: %s", trial.number, error)
             shutil.rmtree(fresh, ignore_errors=True)

@@ -9,6 +9,7 @@ from fettle.search.judge import Judge
 from fettle.search.trials import BRIEF, FITTED, Rung, Trial
 
 KEPT = {FITTED: 1 / 3, BRIEF: 0.6}  # of what is lost by then, the share that a full training leaves, before it is known
+ALIKE = 2.0  # times as much may others have lost, or trials may, for others to tell of them
 FIXED = 0.1  # of an epoch of the whole network: what the least trial takes
 MISJUDGED = 1.2  # by so much may the latency table be wrong
 
@@ -32,11 +33,13 @@ class Forecast:
     def drop(self, trial: Trial) -> float:
         """Return the drop that a full training would end with, by the share that it left of what others had lost.
 
-        A share, not a sum: what has lost more wins more back.
+        A share, not a sum: what has lost more wins more back. Only of those that had lost about as much: what lost
+        little may win all of it back, and tells nothing of what is nearly ruined.
         """
         drops = [(self.judge.drop(rung.score, rung.loss), self.judge.of(other)) for other, rung in self._beyond(trial)]
-        kept = [min(max(last / early, 0.0), 1.0) for early, last in drops if early > self.judge.max_drop]
         now = self.judge.of(trial)
+        alike = [pair for pair in drops if pair[0] > self.judge.max_drop and now / ALIKE <= pair[0] <= now * ALIKE]
+        kept = [min(max(last / early, 0.0), 1.0) for early, last in alike]
         return min(now, now * median([KEPT.get(trial.level, 1.0), *kept]))
 
     def least_ms(self, predicted: float) -> float:

@@ -8,6 +8,7 @@ from statistics import median
 
 from fettle.search.budget import EXPLORE, LIGHTER, PROMOTE, counted
 from fettle.search.forecast import Forecast
+from fettle.search.forms import Form
 from fettle.search.ground import Ground
 from fettle.search.judge import Judge
 from fettle.search.trials import BRIEF, FITTED, FULL, MAKING, ROUNDED, Notebook, Trial
@@ -19,7 +20,7 @@ DOUBT = 0.01  # of the score: what is expected to miss by more is hopeless
 SPARE = 2  # trials that are good enough are made as they are, without a training in full
 DEAR = 60.0  # a point of the score that is too much weighs as much as nearly half of the latency
 SAFE = 50.0  # the same where what is wanted is certainty
-SLOWED = 1.15  # times as long as all in INT8 takes what has layers in float: less is not worth a training
+SLOWED = 1.15  # times as long as all in INT8 takes what has layers in float, or is: less is not worth a try
 ROUNDING = 2.0  # times as long as a plain one takes an epoch with rounding at most
 
 
@@ -157,19 +158,30 @@ class Policy:
             return share + DEAR * max(drop - self.judge.max_drop, 0.0)
         return DEAR * drop + 10 * max(math.log(trial.measured_ms / self.config.latency_ms), 0.0)
 
+    def wants_mending(self, trial: Trial, form: Form) -> bool:
+        """Return whether layers of a form in INT8 may go back to float, should it lose too much: where the network is
+        good enough, and the form so much faster than those in float that some of that will be left."""
+        in_float = [ms for other, ms in trial.latencies.items() if not other.startswith("int8")]
+        faster = SLOWED * self._plain_ms(trial, form) < min(in_float, default=math.inf)
+        return faster and self.judge.of(trial) <= self.judge.max_drop
+
     def wants_rounding(self, trial: Trial, standings: Sequence[Standing]) -> bool:
         """Return whether INT8 costs a network that is good enough its place, and there is time to train it for INT8."""
         best = min((each.ms for each in self._good(standings)), default=math.inf)
-        int8 = [each for each in standings if each.form.precision == "int8" and self._plain_ms(trial, each) < best]
+        int8 = [
+            each
+            for each in standings
+            if each.form.precision == "int8" and SLOWED * self._plain_ms(trial, each.form) < best
+        ]
         if not int8 or trial.level == ROUNDED or self.judge.of(trial) > self.judge.max_drop:
             return False
         again = ROUNDING * self.ground.budget.brief * self.forecast.epoch_seconds(trial) + self.finish
-        slowed = [each.kept and each.ms > SLOWED * self._plain_ms(trial, each) for each in self._good(int8)]
+        slowed = [each.kept and each.ms > SLOWED * self._plain_ms(trial, each.form) for each in self._good(int8)]
         return all(slowed) and self._left_beside(trial) > again
 
-    def _plain_ms(self, trial: Trial, standing: Standing) -> float:
+    def _plain_ms(self, trial: Trial, form: Form) -> float:
         """Return the latency with all layers in the precision of the form, as far as it was measured."""
-        return trial.latencies.get(str(standing.form), 0.0)
+        return trial.latencies.get(str(form), 0.0)
 
     def worth(self, standings: Sequence[Standing]) -> tuple[bool, float]:
         """Return what orders two lots of forms of the same network: good enough and fast; else accurate."""

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def stand(
     folder: Path,
     max_drop: float,
     reference: float | None = None,
-    mend: bool = True,
+    mend: Collection[Form] | None = None,
     until: float = math.inf,
     beside: tuple[EngineContestant, float] | None = None,
 ) -> list[Standing]:
@@ -77,9 +77,9 @@ def stand(
         forms: What is tried; one that the network cannot be brought to is left out, and the log says why.
         subject: Whose images calibrate and score it.
         folder: Where each form's files and manifest are written, under its name.
-        max_drop: What a form may lose: one in INT8 that loses more gets its most sensitive layers back.
+        max_drop: What a form may lose: one in INT8 that loses more gets its most sensitive layers back in float.
         reference: Of which score; by default :func:`reference_score`.
-        mend: Whether that is worth the time it takes.
+        mend: Of which forms that is worth the time it takes; by default of all.
         until: Of :func:`time.monotonic`, after which no more is tried for it.
         beside: What they are timed beside, and the latency that it is known to have: a machine is not always as fast.
 
@@ -90,8 +90,8 @@ def stand(
     if reference is None:
         reference = reference_score({form: each.score for form, each in made.items()})
     floor = reference - max_drop
-    for form in (form for form in forms if form.precision == "int8"):
-        if not mend or (form in made and made[form].score >= floor):
+    for form in (form for form in (forms if mend is None else mend) if form.precision == "int8"):
+        if form in made and made[form].score >= floor:
             continue
         plain = made[form].export if form in made else None
         if mixed := _mix(exported, form, subject, folder, max_drop, plain, until):

@@ -44,6 +44,28 @@ def test_what_training_brought_others_is_expected_of_what_is_fitted(stages: Stag
     )
 
 
+def test_what_lost_little_tells_nothing_of_what_is_nearly_ruined(stages: Stages) -> None:
+    lost = 6 * max(stages.ground.judge.max_drop, 0.01)
+    for number in range(3):
+        noted(stages, number, 0.5, lost, -0.01)  # all of it came back
+    near, ruined = noted(stages, 3, 0.5, 1.5 * lost), noted(stages, 4, 0.2, 4 * lost)
+    assert stages.policy.forecast.drop(near) == pytest.approx(0.0)
+    assert stages.policy.forecast.drop(ruined) == pytest.approx(KEPT[FITTED] * 4 * lost)
+
+
+def test_layers_go_back_to_float_only_where_int8_is_so_much_faster_that_it_pays(stages: Stages) -> None:
+    form, max_drop = stages.ground.form, stages.ground.judge.max_drop
+
+    def wants(int8: float, lost: float) -> bool:
+        trial = noted(stages, 0, 0.5, lost)
+        latencies = {str(form): int8, "float32-onnxruntime": 1.0, "float32-openvino": 2.0}
+        return stages.policy.wants_mending(replace(trial, latencies=latencies), form)
+
+    assert wants(0.8, 0.0)
+    assert not wants(0.95, 0.0)
+    assert not wants(0.8, 2 * max_drop), "no form of it is good enough"
+
+
 def test_what_has_lost_nothing_is_expected_to_lose_nothing(stages: Stages) -> None:
     trial = noted(stages, 0, 0.5, -0.01)
     assert stages.policy.forecast.drop(trial) == pytest.approx(-0.01)
