@@ -16,6 +16,8 @@ from torch import nn
 from fettle.export.manifest import read_manifest
 from fettle.search.ablation import Ablation, ablate
 from fettle.search.ground import Ground, survey
+from fettle.search.space import open_study
+from fettle.search.stages import Stages
 from fettle.search.subject import Subject
 from fettle.search.track import Track
 from fettle.search.trials import WHOLE, Notebook, Trial
@@ -69,8 +71,9 @@ def search(subject: Subject, config: SearchConfig, *, runtimes: Sequence[str], f
         with Track(subject.calibration) as track:
             with claims.exclusive():  # the others wait for what all of them start from
                 ground = survey(subject, config, runtimes=runtimes, notebook=notebook, tables=tables, track=track)
+                study = open_study(folder / "journal.log", ground.space)
             subject = replace(subject, teacher=RememberedTeacher(_teacher(subject, ground, notebook)))
-            Worker(subject, config, ground, notebook, claims, track).work()
+            Worker(Stages(subject, config, ground, notebook, track, study), claims).work()
             with claims.exclusive():  # the others wait, and read what the first has noted
                 ablation = ablate(subject, config, ground, notebook, track) if config.ablation else None
         return Found(ground, tuple(notebook.trials()), read_standings(notebook), notebook.spent(), notebook, ablation)

@@ -90,8 +90,8 @@ def stand(
     if reference is None:
         reference = reference_score({form: each.score for form, each in made.items()})
     floor = reference - max_drop
-    for form in (form for form in (forms if mend is None else mend) if form.precision == "int8"):
-        if form in made and made[form].score >= floor:
+    for form in forms if mend is None else mend:
+        if form.precision != "int8" or (form in made and made[form].score >= floor):
             continue
         plain = made[form].export if form in made else None
         if mixed := _mix(exported, form, subject, folder, max_drop, plain, until):

@@ -4,15 +4,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fettle.search.ground import Ground
 from fettle.search.policy import Policy
-from fettle.search.space import open_study
 from fettle.search.stages import Stages
-from fettle.search.subject import Subject
-from fettle.search.track import Track
-from fettle.search.trials import FULL, Notebook, Trial
+from fettle.search.trials import FULL, Trial
 from fettle.search.whole import standings_of
-from fettle.spec import SearchConfig
 from fettle.tune.claims import Claims
 
 WAIT = 1.0  # seconds, while others work
@@ -24,27 +19,12 @@ class Worker:
     """One of those that share a search.
 
     Args:
-        subject: What is searched.
-        config: What is looked for.
-        ground: What the search started from.
-        notebook: What all workers know.
+        stages: What trials go through.
         claims: Who works on what.
-        track: Where networks are timed.
     """
 
-    def __init__(
-        self,
-        subject: Subject,
-        config: SearchConfig,
-        ground: Ground,
-        notebook: Notebook,
-        claims: Claims,
-        track: Track,
-    ) -> None:
-        self.notebook, self.claims = notebook, claims
-        with claims.exclusive():
-            study = open_study(notebook.folder / "journal.log", ground.space)
-        self.stages = Stages(subject, config, ground, notebook, track, study)
+    def __init__(self, stages: Stages, claims: Claims) -> None:
+        self.stages, self.claims, self.notebook = stages, claims, stages.notebook
 
     def work(self) -> None:
         """Take what is worth most, until nothing fits into the time."""

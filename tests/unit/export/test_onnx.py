@@ -79,7 +79,6 @@ def test_another_process_gives_the_same_bytes(tmp_path):
 import sys, torch
 from pathlib import Path
 from fettle.export.onnx import export_onnx
-from fettle.export.traces import OPSET
 from fettle.models import Architecture
 torch.manual_seed(0)
 net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(),

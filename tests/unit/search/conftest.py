@@ -9,6 +9,7 @@ import torch
 from fettle.search import machine
 from fettle.search.ground import survey
 from fettle.search.shapes import Shape
+from fettle.search.space import open_study
 from fettle.search.stages import Stages
 from fettle.search.subject import Subject
 from fettle.search.track import Track
@@ -38,7 +39,8 @@ def working(suffering: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ground = survey(
             suffering, CONFIG, runtimes=["onnxruntime"], notebook=notebook, tables=tmp_path / "tables", track=track
         )
-        yield Worker(suffering, CONFIG, ground, notebook, claims, track)
+        study = open_study(tmp_path / "journal.log", ground.space)
+        yield Worker(Stages(suffering, CONFIG, ground, notebook, track, study), claims)
     claims.close()
 
 
