@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from fettle.report.figure import GOOD, INK, MUTED, SERIES, axes, style, svg
@@ -22,21 +23,31 @@ def front(told: Mapping[str, Any]) -> Markup:
         plot.scatter(
             [each["ms"] for each in whole], [each["score"] for each in whole], color=INK, marker="s", s=30, label=WHOLE
         )
+        trials = sorted((trial for trial in told["trials"] if trial["rungs"]), key=lambda trial: trial["measured_ms"])
+        for rank, trial in enumerate(trials):
+            _rise(plot, trial, above=rank % 2 == 0)
         for level, name in LEVELS.items():
-            points = [(trial["measured_ms"], rung["score"], trial["number"])
-                      for trial in told["trials"] for rung in trial["rungs"] if rung["level"] == level]  # fmt: skip
+            points = [(trial["measured_ms"], rung["score"])
+                      for trial in trials for rung in trial["rungs"] if rung["level"] == level]  # fmt: skip
             if points:
-                times, scores, numbers = zip(*points, strict=True)
+                times, scores = zip(*points, strict=True)
                 plot.scatter(times, scores, color=SERIES[level - 1], s=24, alpha=0.8, label=name)
-                for time, score, number in zip(times, scores, numbers, strict=True):
-                    plot.annotate(
-                        str(number), (time, score), (4, 3), textcoords="offset points", fontsize=7, color=MUTED
-                    )
         legend_above(plot, columns=3)
         log_milliseconds(plot)
         plot.set_ylabel("score on val")
         plot.yaxis.set_major_formatter(PercentFormatter(1))
         return svg(plot, label="Score over latency of the trials of the search")
+
+
+def _rise(plot: Axes, trial: Mapping[str, Any], *, above: bool) -> None:
+    """Join the scores of one trial; neighbours have their numbers above and below in turn."""
+    time, scores = trial["measured_ms"], [rung["score"] for rung in trial["rungs"]]
+    low, high = min(scores), max(scores)
+    plot.plot([time, time], [low, high], color=MUTED, linewidth=0.8, zorder=1)
+    plot.annotate(
+        str(trial["number"]), (time, high if above else low), (0, 4 if above else -4), textcoords="offset points",
+        ha="center", va="bottom" if above else "top", fontsize=7, color=MUTED,
+    )  # fmt: skip
 
 
 def predictions(pairs: Sequence[tuple[float, float]]) -> Markup:
