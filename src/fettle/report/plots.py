@@ -1,6 +1,7 @@
 """The plots of the report."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -45,10 +46,19 @@ def _circle(plot: Axes, row: Candidate, selection: Selection, *, colour: str, la
         row.p50_ms, row.score, s=area, zorder=4 - share, color=colour if is_choice else PAPER, alpha=0.8,
         edgecolors=INK if is_winner else colour, linewidths=2.2 if is_winner else 1.2,
     )  # fmt: skip
-    offset = area**0.5 / 2 + 3
+    label_beside(
+        plot, label, (row.p50_ms, row.score), offset=area**0.5 / 2 + 3, above=above,
+        zorder=5, fontsize=8.5, color=INK, fontweight="bold" if is_winner else None,
+    )  # fmt: skip
+
+
+def label_beside(
+    plot: Axes, label: str, point: tuple[float, float], *, offset: float, above: bool, **text: Any
+) -> None:
+    """Write a label above or below a point, ``offset`` typographic points from it."""
     plot.annotate(
-        label, (row.p50_ms, row.score), (0, offset if above else -offset), textcoords="offset points", zorder=5,
-        ha="center", va="bottom" if above else "top", fontsize=8.5, color=INK, fontweight="bold" if is_winner else None,
+        label, point, (0, offset if above else -offset), textcoords="offset points",
+        ha="center", va="bottom" if above else "top", **text,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from fettle.report.figure import GOOD, INK, MUTED, SERIES, axes, style, svg
-from fettle.report.plots import legend_above, log_milliseconds
+from fettle.report.plots import label_beside, legend_above, log_milliseconds
 from fettle.search.trials import BRIEF, FITTED, FULL, WHOLE
 
 LEVELS = {FITTED: "fitted", BRIEF: "trained briefly", FULL: "trained in full"}
@@ -44,10 +44,8 @@ def _rise(plot: Axes, trial: Mapping[str, Any], *, above: bool) -> None:
     time, scores = trial["measured_ms"], [rung["score"] for rung in trial["rungs"]]
     low, high = min(scores), max(scores)
     plot.plot([time, time], [low, high], color=MUTED, linewidth=0.8, zorder=1)
-    plot.annotate(
-        str(trial["number"]), (time, high if above else low), (0, 4 if above else -4), textcoords="offset points",
-        ha="center", va="bottom" if above else "top", fontsize=7, color=MUTED,
-    )  # fmt: skip
+    point = (time, high if above else low)
+    label_beside(plot, str(trial["number"]), point, offset=4, above=above, fontsize=7, color=MUTED)
 
 
 def predictions(pairs: Sequence[tuple[float, float]]) -> Markup:
